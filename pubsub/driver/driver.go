@@ -1,0 +1,115 @@
+// Package driver is what a broker adapter implements for package pubsub. Applications do not import it.
+//
+// An adapter only moves messages: it publishes, receives, acknowledges, releases and extends, in batches. Retry,
+// back-off, dead letters, key order, concurrency, metrics and tracing are written once, in pubsub. Abilities that
+// some brokers lack are one-method interfaces at the end of this file; pubsub asserts them when a subscription opens,
+// never later. The suite in pubsub/pubsubtest says whether an adapter keeps this contract.
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Message is what travels: a payload and its attributes, names in lower case ("ce-id", "ce-type", "content-type",
+// "traceparent", …). An adapter carries every attribute, in its broker's own binding (Kafka writes "ce_id").
+type Message struct {
+	ID         string            // also in Attributes; here for brokers that deduplicate by it
+	Key        string            // orders messages; "" for none
+	Attributes map[string]string // read-only to the adapter
+	Data       []byte            // read-only to the adapter
+}
+
+// Delivery is one message as received, leased to this subscription until it is acknowledged, released, or the lease
+// ends.
+type Delivery struct {
+	Message
+	// Attempt counts the broker's deliveries of this message to this subscription, from 1. Zero means that the
+	// broker does not count.
+	Attempt int
+	// Published is when the broker stored the message. Zero means that it does not say.
+	Published time.Time
+	// Position names the message's place in the broker ("ORDERS/42"), the same at each delivery. It becomes the ID of
+	// a message that a stranger published without one.
+	Position string
+	// Handle is the adapter's own.
+	Handle any
+}
+
+// SubscribeOptions says what to open.
+type SubscribeOptions struct {
+	Topic string
+	Name  string // subscriptions of one name share the messages; each name gets all of them
+	// Lease is how long a delivery stays with its receiver before the broker hands it out again. Never zero.
+	Lease time.Duration
+	// MaxInFlight bounds the deliveries received and not yet acknowledged or released. Never zero.
+	MaxInFlight int
+}
+
+// Broker publishes and opens subscriptions. Its methods are safe for concurrent use.
+type Broker interface {
+	// Publish stores ms, in order for those of one key, and returns nil once the broker confirmed all of them. It
+	// returns a *[PublishError] when some may have been stored, any other error when none was.
+	Publish(ctx context.Context, topic string, ms []Message) error
+	// Subscribe opens a subscription, and creates what the broker needs for it where that is missing. A subscription
+	// that exists goes on where it was; a new one starts with the first message published after Subscribe returned.
+	Subscribe(ctx context.Context, o SubscribeOptions) (Subscription, error)
+}
+
+// Subscription receives. Receive is called by one goroutine at a time, the others from many.
+type Subscription interface {
+	// Receive waits for at least one delivery and returns at most n, n > 0. It returns ctx's error when ctx ends, and
+	// then has taken nothing. After any other error it may be called again: the adapter reconnects by itself.
+	Receive(ctx context.Context, n int) ([]*Delivery, error)
+	// Ack says that ds are done: they are never delivered to this subscription again.
+	Ack(ctx context.Context, ds []*Delivery) error
+	// Release gives ds back, to be delivered again not before delay has passed, as exactly as the broker can. A
+	// released delivery is at the head of its key where the broker orders.
+	Release(ctx context.Context, ds []*Delivery, delay time.Duration) error
+	// Extend renews the lease of ds for its full length from now.
+	Extend(ctx context.Context, ds []*Delivery) error
+	// Close ends the subscription in this process; what was not acknowledged is delivered again, elsewhere or later.
+	// Close ends a Receive that is under way, with [ErrClosed].
+	Close(ctx context.Context) error
+}
+
+// PublishError says which messages of a batch may not have been stored.
+type PublishError struct {
+	Indexes []int // positions in the batch, ascending: not stored, or not known to be
+	Err     error // why the first of them was not
+}
+
+func (e *PublishError) Error() string {
+	return fmt.Sprintf("%d messages may not be stored, the first at index %d: %v", len(e.Indexes), e.Indexes[0], e.Err)
+}
+
+// Unwrap returns e.Err.
+func (e *PublishError) Unwrap() error { return e.Err }
+
+// TooLargeError says that a message, attributes included, exceeds what the broker takes. It is permanent.
+type TooLargeError struct {
+	Bytes, Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("message of %d bytes exceeds the broker's limit of %d", e.Bytes, e.Limit)
+}
+
+// Retryable returns false: the same message never fits.
+func (e *TooLargeError) Retryable() bool { return false }
+
+// ErrClosed is what Receive returns after Close.
+var ErrClosed = errors.New("driver: subscription closed")
+
+// Declarer is implemented by brokers whose topics have to exist before they are published to.
+type Declarer interface {
+	// Declare creates the topics that are missing and leaves those that exist as they are.
+	Declare(ctx context.Context, topics []string) error
+}
+
+// Pinger is implemented by brokers that can say whether they are reachable now.
+type Pinger interface {
+	Ping(ctx context.Context) error
+}

@@ -1,0 +1,86 @@
+package pubsub
+
+import (
+	"context"
+	"time"
+)
+
+// Message is one event on its way: what a [Publisher] sends and a [Handler] receives.
+//
+// A publisher owns its message until Publish returns and may use it again afterwards; Publish never changes it.
+// A handler must not change a message, nor keep Data or Metadata after it returns.
+type Message struct {
+	// ID names the message for good: every copy of it, redelivered, relayed or published again after an error, has
+	// the same ID, which is what consumers deduplicate by. Empty at Publish means a new UUIDv7.
+	ID string
+	// Key orders: messages of one key are handled in the order they were published, never two at once. Empty means
+	// no order. At most [MaxKeyLength] bytes.
+	Key string
+	// Type is the CloudEvents type. Empty at Publish means the topic's name.
+	Type string
+	// Source names the publishing service (CloudEvents source). Empty at Publish means the client's Options.Source.
+	Source string
+	// ContentType is the media type of Data, such as "application/json".
+	ContentType string
+	// Time is when the event happened. Zero at Publish means now.
+	Time time.Time
+	// CorrelationID joins the message with the request or message that caused it. Empty at Publish means that of the
+	// context, or a new one.
+	CorrelationID string
+	// CausationID is the ID of the message whose handler published this one, "" where a request did. Publish fills
+	// it from the context.
+	CausationID string
+	// Trace holds the propagation fields ("traceparent", "tracestate") of the operation that published the message.
+	// Nil at Publish means those of the context; an outbox fills it in when the row is written, so that the relay
+	// does not break the trace.
+	Trace map[string]string
+	// Metadata carries the application's own attributes. Keys are lower-case letters, digits, '-', '_' and '.'; the
+	// kit's own names ("ce-…", "content-type", "traceparent", "tracestate", "baggage", "mainstay-…") are refused at
+	// Publish.
+	Metadata map[string]string
+	// Data is the payload, at most what the broker takes.
+	Data []byte
+
+	// Topic is where the message was received from. Publish ignores it.
+	Topic string
+	// Subscription is the name of the subscription that received it. Publish ignores it.
+	Subscription string
+	// Attempt counts the deliveries of this message to this subscription, from 1. Publish ignores it.
+	Attempt int
+}
+
+// MaxKeyLength bounds [Message.Key], in bytes.
+const MaxKeyLength = 1024
+
+// Handler handles one message. Returning nil acknowledges it; an error asks for another attempt after a back-off, as
+// the subscription's options say. resilience.Permanent(err) sends the message to the dead letter at once,
+// resilience.RetryAfter(d, err) sets when the next attempt is made.
+//
+// A handler's context ends when its time-out passes or when a stopping subscription runs out of time; an error after
+// the latter is not counted against the message.
+type Handler func(ctx context.Context, m *Message) error
+
+// Middleware wraps a handler. Of a list, the first is outermost.
+type Middleware func(next Handler) Handler
+
+// Publisher sends messages to a topic. *[Client] publishes to the broker, an outbox to the caller's transaction.
+//
+// Publish returns nil once every message is stored. On error some may have been stored (see [PublishError]); publish
+// the same messages, with the same IDs, again.
+type Publisher interface {
+	Publish(ctx context.Context, topic string, ms ...*Message) error
+}
+
+type messageKey struct{}
+
+// NewContext returns a copy of ctx that carries m as the message being handled. Subscriptions do this for their
+// handlers; tests of handlers may too.
+func NewContext(ctx context.Context, m *Message) context.Context {
+	return context.WithValue(ctx, messageKey{}, m)
+}
+
+// MessageFrom returns the message that ctx's handler is handling, nil outside one.
+func MessageFrom(ctx context.Context) *Message {
+	m, _ := ctx.Value(messageKey{}).(*Message)
+	return m
+}

@@ -1,0 +1,80 @@
+// Package correlation carries one ID from the first request to the last log line that it causes.
+//
+// An ID is adopted when it is well formed and minted otherwise: a UUIDv7 (RFC 9562 section 5.7), so that IDs sort by
+// time. The package is useful alone ([Handler] and [Transport] fit any net/http program) and imports the standard
+// library and github.com/google/uuid only; gRPC and broker carriers live with their packages.
+package correlation
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// Header is the HTTP header that carries the ID.
+	Header = "X-Correlation-Id"
+	// RequestHeader is read when Header is absent, for callers that call the same thing a request ID.
+	RequestHeader = "X-Request-Id"
+	// Attr is the ID's name in logs, message attributes and gRPC metadata (with '-' for '_').
+	Attr = "correlation_id"
+	// MaxLength bounds an ID, in bytes.
+	MaxLength = 128
+)
+
+// New mints an ID: a UUIDv7.
+func New() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		// crypto/rand never fails since Go 1.24; a v4 would fail by the same cause.
+		panic("correlation: no randomness: " + err.Error())
+	}
+	return id.String()
+}
+
+// Valid reports whether s may be adopted: 1 to [MaxLength] bytes, each of [A-Za-z0-9._-]. Anything else could break
+// a log line or a header, and is replaced, never shortened: a shortened ID joins what does not belong together.
+func Valid(s string) bool {
+	if s == "" || len(s) > MaxLength {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Adopt returns s where it is valid, else a new ID.
+func Adopt(s string) string {
+	if Valid(s) {
+		return s
+	}
+	return New()
+}
+
+type contextKey struct{}
+
+// NewContext returns a copy of ctx that carries id. It does not check id: call [Adopt] on what comes from outside.
+func NewContext(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, contextKey{}, id)
+}
+
+// FromContext returns the ID of ctx, "" where there is none.
+func FromContext(ctx context.Context) string {
+	id, _ := ctx.Value(contextKey{}).(string)
+	return id
+}
+
+// Ensure returns ctx and its ID; where ctx has none, a copy of ctx with a new one.
+func Ensure(ctx context.Context) (context.Context, string) {
+	if id := FromContext(ctx); id != "" {
+		return ctx, id
+	}
+	id := New()
+	return NewContext(ctx, id), id
+}
