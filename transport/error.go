@@ -131,14 +131,16 @@ type FieldViolation struct {
 
 // Error is the one error that crosses every wire. Its Code, Message, Fields and Delay are sent to the caller; its
 // cause is not: it is for the log of the process that made it. Clients return the same *Error that the server
-// built, less the cause, so that errors.As(err, &e) works on both ends.
+// built, less the cause and with Remote set, so that errors.As(err, &e) works on both ends.
 type Error struct {
 	Code    Code
 	Message string           // safe to send
 	Fields  []FieldViolation // what is wrong with the request, field by field
 	// Delay is how long the caller should wait before it tries again (Retry-After, RetryInfo). Zero says nothing.
 	Delay time.Duration
-	cause error
+	// Remote is set by clients: the error came over a wire from somebody else. See [AsError].
+	Remote bool
+	cause  error
 }
 
 // NewError returns an Error of code with a message that is safe to send. A cause, where given, is found by
@@ -187,15 +189,27 @@ func (e *Error) Retryable() bool {
 // RetryAfter returns Delay, in the shape that package resilience asks errors for.
 func (e *Error) RetryAfter() time.Duration { return e.Delay }
 
-// AsError returns the *Error in err's chain, or the one that stands for err: Canceled for context.Canceled,
-// DeadlineExceeded for context.DeadlineExceeded, else Internal with a message that tells the caller nothing of err.
-// AsError(nil) is nil.
+// AsError returns what a server sends for err: the *Error in its chain, else the one that stands for it.
+//
+//   - An error that asks for a wait, by a method RetryAfter() time.Duration that returns more than zero (an open
+//     circuit breaker does), is Unavailable with that Delay.
+//   - context.Canceled is Canceled, context.DeadlineExceeded is DeadlineExceeded.
+//   - Anything else is Internal, with a message that tells the caller nothing of err.
+//
+// A Remote error passes on as it is, with three exceptions. Unauthenticated and PermissionDenied were about this
+// process's credential, which is no matter of its caller's: Internal. Canceled means that the callee gave up, not
+// that the caller left: Unavailable. AsError(nil) is nil.
 func AsError(err error) *Error {
 	var e *Error
+	var wait interface{ RetryAfter() time.Duration }
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &e):
+		return e.passedOn(err)
+	case errors.As(err, &wait) && wait.RetryAfter() > 0:
+		e = NewError(Unavailable, "not available now", err)
+		e.Delay = wait.RetryAfter()
 		return e
 	case errors.Is(err, context.Canceled):
 		return NewError(Canceled, "the caller went away", err)
@@ -203,4 +217,18 @@ func AsError(err error) *Error {
 		return NewError(DeadlineExceeded, "time ran out", err)
 	}
 	return NewError(Internal, "internal error", err)
+}
+
+// passedOn returns what this process sends where e is the coded error of err's chain.
+func (e *Error) passedOn(err error) *Error {
+	if !e.Remote {
+		return e
+	}
+	switch e.Code {
+	case Unauthenticated, PermissionDenied:
+		return NewError(Internal, "internal error", err)
+	case Canceled:
+		return NewError(Unavailable, "not available now", err)
+	}
+	return e
 }

@@ -1,0 +1,15 @@
+package transport
+
+// The names that the HTTP packages read and write, in canonical form. The correlation ID's is correlation.Header;
+// gRPC metadata uses the same names in lower case.
+const (
+	// HeaderIdempotencyKey marks a request that may be sent again without a second effect
+	// (draft-ietf-httpapi-idempotency-key-header).
+	HeaderIdempotencyKey = "Idempotency-Key"
+	// HeaderRetryAfter says how long to wait before another try, in whole seconds or as a date (RFC 9110, 10.2.3).
+	HeaderRetryAfter = "Retry-After"
+	// ContentTypeProblem is the media type of an error's body (RFC 9457).
+	ContentTypeProblem = "application/problem+json"
+	// ContentTypeJSON is the media type of every other body.
+	ContentTypeJSON = "application/json"
+)
