@@ -1,19 +1,21 @@
-// Package metrics makes RED instruments (rate, errors, duration) on client_golang: one histogram that counts, times
-// and classifies, and one gauge of what is in flight, under the names of the OpenTelemetry semantic conventions.
 package metrics
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// DurationBuckets are the bucket bounds, in seconds, that the semantic conventions advise for request durations.
+// DurationBuckets returns the bucket bounds, in seconds, that the semantic conventions advise for request durations
+// (metric http.server.request.duration), in a slice of the caller's own.
 func DurationBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 }
@@ -24,31 +26,54 @@ type REDOptions struct {
 	Name string
 	// Help of the histogram. Required.
 	Help string
-	// Labels of the histogram, in the order in which Observe takes their values.
+	// Labels of the histogram, in the order in which Observe takes their values. Nil means none; "le" is refused, it
+	// is the histogram's own.
 	Labels []string
-	// Buckets in seconds. Nil means [DurationBuckets].
+	// Buckets are upper bounds in seconds, each above the one before. Nil means [DurationBuckets].
 	Buckets []float64
 	// InFlight names the gauge of what has begun and not ended, such as "http_server_active_requests". "" means none.
 	InFlight string
-	// InFlightHelp is the help of the gauge.
+	// InFlightHelp is the help of the gauge. Required where InFlight is set.
 	InFlightHelp string
-	// InFlightLabels of the gauge, in the order in which InFlight takes their values.
+	// InFlightLabels of the gauge, in the order in which InFlight takes their values. Nil means none.
 	InFlightLabels []string
 }
 
+// validate refuses what client_golang would accept now and panic over at the first observation.
+func (o *REDOptions) validate() error {
+	switch {
+	case o.Name == "" || o.Help == "":
+		return errors.New("metrics: a RED needs a name and a help")
+	case o.InFlight != "" && o.InFlightHelp == "":
+		return fmt.Errorf("metrics: gauge %q needs a help", o.InFlight)
+	case slices.Contains(o.Labels, "le"):
+		return fmt.Errorf(`metrics: histogram %q: label "le" is the histogram's own`, o.Name)
+	}
+	for i := 1; i < len(o.Buckets); i++ {
+		if !(o.Buckets[i-1] < o.Buckets[i]) {
+			return fmt.Errorf("metrics: histogram %q: bucket %v is not above %v", o.Name, o.Buckets[i], o.Buckets[i-1])
+		}
+	}
+	return nil
+}
+
 // RED is a set of instruments. Its methods are safe for concurrent use.
+//
+// They take label values by position and panic when there are more or fewer than the options named: a mistake of the
+// program that its first request shows. The values' content never panics: bytes that are not UTF-8 become U+FFFD.
 type RED struct {
 	duration *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
 }
 
 // NewRED registers the instruments with reg, nil for prometheus.DefaultRegisterer. Instruments that reg has already
-// under the same names and labels are shared, so that two servers of one process need no names of their own.
+// under the same names, labels and help are shared, so that two servers of one process need no names of their own; the
+// buckets are then those of the first. The same name with other labels or another help is an error.
 func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
-	if reg == nil {
-		reg = prometheus.DefaultRegisterer
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
-	if o.Buckets == nil {
+	if len(o.Buckets) == 0 {
 		o.Buckets = DurationBuckets()
 	}
 	r := &RED{}
@@ -71,29 +96,32 @@ func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
 	return r, nil
 }
 
-// Register registers c with reg and returns it, or the equal collector that reg has already.
+// Register registers c with reg, nil for prometheus.DefaultRegisterer, and returns it, or the collector of the same
+// type, names, labels and help that reg has already. Where c asks a function for its value (a GaugeFunc), the first
+// one's function stays in force: give each a constant label of its own.
 func Register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error) {
+	if reg == nil {
+		reg = prometheus.DefaultRegisterer
+	}
 	err := reg.Register(c)
-	var dup prometheus.AlreadyRegisteredError
-	if errors.As(err, &dup) {
-		if existing, ok := dup.ExistingCollector.(C); ok {
+	if err == nil {
+		return c, nil
+	}
+	if dup, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		// Not by C alone: where C is an interface, a gauge would pass for a counter.
+		existing, ok := dup.ExistingCollector.(C)
+		if ok && reflect.TypeOf(dup.ExistingCollector) == reflect.TypeOf(c) {
 			return existing, nil
 		}
 	}
-	if err != nil {
-		return c, fmt.Errorf("metrics: register: %w", err)
-	}
-	return c, nil
+	return c, fmt.Errorf("metrics: register: %w", err)
 }
 
-// Observe records one operation that took d. There must be as many values as Labels; each is made valid UTF-8, and
-// the caller sees to it that they are few ([Values] helps). Where ctx has a sampled span, its trace ID becomes the
-// exemplar.
+// Observe records one operation that took d. There must be as many values as Labels; the caller sees to it that they
+// are few ([Values] helps), and keeps the slice. Where ctx has a sampled span, its trace ID becomes the exemplar of
+// the bucket that d falls in.
 func (r *RED) Observe(ctx context.Context, d time.Duration, values ...string) {
-	for i, v := range values {
-		values[i] = strings.ToValidUTF8(v, "\uFFFD")
-	}
-	o := r.duration.WithLabelValues(values...)
+	o := r.duration.WithLabelValues(validUTF8(values)...)
 	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
 		if eo, ok := o.(prometheus.ExemplarObserver); ok {
 			eo.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": sc.TraceID().String()})
@@ -103,8 +131,26 @@ func (r *RED) Observe(ctx context.Context, d time.Duration, values ...string) {
 	o.Observe(d.Seconds())
 }
 
-// InFlight returns the gauge for values, to be incremented at the beginning and decremented at the end. The options
-// must have named one.
+// InFlight returns the gauge for values, to be incremented at the beginning and decremented at the end. There must be
+// as many values as InFlightLabels, and the options must have named a gauge: it panics otherwise.
 func (r *RED) InFlight(values ...string) prometheus.Gauge {
-	return r.inFlight.WithLabelValues(values...)
+	if r.inFlight == nil {
+		panic("metrics: InFlight of a RED whose options named no gauge")
+	}
+	return r.inFlight.WithLabelValues(validUTF8(values)...)
+}
+
+// validUTF8 returns values where they are UTF-8, else a mended copy: the slice may be the caller's own.
+func validUTF8(values []string) []string {
+	for i, v := range values {
+		if utf8.ValidString(v) {
+			continue
+		}
+		mended := slices.Clone(values)
+		for j := i; j < len(mended); j++ {
+			mended[j] = strings.ToValidUTF8(mended[j], "\uFFFD")
+		}
+		return mended
+	}
+	return values
 }

@@ -1,0 +1,212 @@
+package metrics_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mainstay-go/mainstay/metrics"
+)
+
+func serverOptions() metrics.REDOptions {
+	return metrics.REDOptions{
+		Name: "test_duration_seconds", Help: "Time taken.", Labels: []string{"method", "status"},
+		InFlight: "test_active", InFlightHelp: "Now running.", InFlightLabels: []string{"method"},
+	}
+}
+
+func newRED(t testing.TB, reg prometheus.Registerer) *metrics.RED {
+	t.Helper()
+	red, err := metrics.NewRED(reg, serverOptions())
+	if err != nil {
+		t.Fatalf("NewRED: %v", err)
+	}
+	return red
+}
+
+// family returns the metric family of name, nil where it has no series.
+func family(t testing.TB, g prometheus.Gatherer, name string) *dto.MetricFamily {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatalf("Gather: %v", err)
+	}
+	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+	if i < 0 {
+		return nil
+	}
+	return families[i]
+}
+
+func sampledContext(t testing.TB) (context.Context, trace.TraceID) {
+	t.Helper()
+	id := trace.TraceID{1, 2, 3}
+	return trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: id, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
+	})), id
+}
+
+func TestNewRED(t *testing.T) {
+	t.Run("SharesInstrumentsThatAreRegistered", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		a, b := newRED(t, reg), newRED(t, reg)
+		a.Observe(t.Context(), time.Second, "GET", "200")
+		b.Observe(t.Context(), time.Second, "GET", "200")
+		a.InFlight("GET").Inc()
+		b.InFlight("GET").Inc()
+		f := family(t, reg, "test_duration_seconds")
+		if got := f.GetMetric()[0].GetHistogram().GetSampleCount(); len(f.GetMetric()) != 1 || got != 2 {
+			t.Errorf("got %d series, count %d; want 1 series, count 2", len(f.GetMetric()), got)
+		}
+		if got := family(t, reg, "test_active").GetMetric()[0].GetGauge().GetValue(); got != 2 {
+			t.Errorf("in flight: got %v, want 2", got)
+		}
+	})
+
+	t.Run("UsesTheDefaultRegistererForNil", func(t *testing.T) {
+		old := prometheus.DefaultRegisterer
+		reg := prometheus.NewRegistry()
+		prometheus.DefaultRegisterer = reg
+		t.Cleanup(func() { prometheus.DefaultRegisterer = old })
+		newRED(t, nil).Observe(t.Context(), time.Second, "GET", "200")
+		if family(t, reg, "test_duration_seconds") == nil {
+			t.Error("nothing was registered with prometheus.DefaultRegisterer")
+		}
+	})
+
+	refused := map[string]func(*metrics.REDOptions){
+		"OtherLabels":          func(o *metrics.REDOptions) { o.Labels = []string{"method"} },
+		"OtherHelp":            func(o *metrics.REDOptions) { o.Help = "Another." },
+		"OtherGaugeLabels":     func(o *metrics.REDOptions) { o.InFlightLabels = nil },
+		"NoName":               func(o *metrics.REDOptions) { o.Name = "" },
+		"NoHelp":               func(o *metrics.REDOptions) { o.Help = "" },
+		"NoGaugeHelp":          func(o *metrics.REDOptions) { o.InFlightHelp = "" },
+		"HistogramsOwnLabel":   func(o *metrics.REDOptions) { o.Name, o.Labels = "fresh", []string{"le"} },
+		"LabelThatIsNotUTF8":   func(o *metrics.REDOptions) { o.Name, o.Labels = "fresh", []string{"\xff"} },
+		"LabelTwice":           func(o *metrics.REDOptions) { o.Name, o.Labels = "fresh", []string{"a", "a"} },
+		"BucketsOutOfOrder":    func(o *metrics.REDOptions) { o.Name, o.Buckets = "fresh", []float64{1, 0.5} },
+		"BucketThatIsNoNumber": func(o *metrics.REDOptions) { o.Name, o.Buckets = "fresh", []float64{1, math.NaN()} },
+		"NameOfAnotherKind":    func(o *metrics.REDOptions) { o.Name, o.Labels = "test_active", []string{"method"} },
+	}
+	for name, change := range refused {
+		t.Run("Refuses/"+name, func(t *testing.T) {
+			reg := prometheus.NewRegistry()
+			newRED(t, reg)
+			o := serverOptions()
+			change(&o)
+			red, err := metrics.NewRED(reg, o)
+			if err == nil || red != nil {
+				t.Fatalf("got %v, %v; want an error alone", red, err)
+			}
+			if !strings.HasPrefix(err.Error(), "metrics: ") {
+				t.Errorf("got error %q, want one that names the package", err)
+			}
+		})
+	}
+}
+
+func TestRegisterRefusesAnotherType(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	opts := prometheus.Opts{Name: "n", Help: "h"}
+	if _, err := metrics.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts(opts))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := metrics.Register(reg, prometheus.NewCounter(prometheus.CounterOpts(opts))); err == nil {
+		t.Error("got no error for a counter under the name of a gauge, want one")
+	}
+}
+
+func TestRED(t *testing.T) {
+	t.Run("MendsValuesThatAreNotUTF8", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		red := newRED(t, reg)
+		values := []string{"\xff\xfe", "2\xc000"}
+		red.Observe(t.Context(), time.Millisecond, values...)
+		red.InFlight("\xff").Inc()
+		if want := []string{"\xff\xfe", "2\xc000"}; !slices.Equal(values, want) {
+			t.Errorf("the caller's values: got %q, want %q untouched", values, want)
+		}
+		m := family(t, reg, "test_duration_seconds").GetMetric()
+		if len(m) != 1 || m[0].GetHistogram().GetSampleCount() != 1 {
+			t.Fatalf("got %v, want one series counted once", m)
+		}
+		for i, want := range []string{"\uFFFD", "2\uFFFD00"} {
+			if got := m[0].GetLabel()[i].GetValue(); got != want {
+				t.Errorf("label %d: got %q, want %q", i, got, want)
+			}
+		}
+	})
+
+	t.Run("KeepsTheTraceOfASampledSpanAsExemplar", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		red := newRED(t, reg)
+		ctx, id := sampledContext(t)
+		red.Observe(ctx, 20*time.Millisecond, "GET", "200")
+		red.Observe(t.Context(), 3*time.Second, "GET", "200")
+		got := map[float64]string{}
+		for _, b := range family(t, reg, "test_duration_seconds").GetMetric()[0].GetHistogram().GetBucket() {
+			if e := b.GetExemplar(); e != nil {
+				got[b.GetUpperBound()] = e.GetLabel()[0].GetName() + "=" + e.GetLabel()[0].GetValue()
+			}
+		}
+		want := map[float64]string{0.025: "trace_id=" + id.String()}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("exemplars by bucket: got %v, want %v", got, want)
+		}
+	})
+
+	t.Run("CountsInParallel", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		red := newRED(t, reg)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 100 {
+					g := red.InFlight("GET")
+					g.Inc()
+					red.Observe(t.Context(), time.Millisecond, "GET", "200")
+					g.Dec()
+				}
+			})
+		}
+		wg.Wait()
+		if got := family(t, reg, "test_duration_seconds").GetMetric()[0].GetHistogram().GetSampleCount(); got != 800 {
+			t.Errorf("count: got %d, want 800", got)
+		}
+		if got := family(t, reg, "test_active").GetMetric()[0].GetGauge().GetValue(); got != 0 {
+			t.Errorf("in flight: got %v, want 0", got)
+		}
+	})
+}
+
+func BenchmarkObserve(b *testing.B) {
+	sampled, _ := sampledContext(b)
+	for name, ctx := range map[string]context.Context{"Plain": b.Context(), "Exemplar": sampled} {
+		b.Run(name, func(b *testing.B) {
+			red := newRED(b, prometheus.NewRegistry())
+			b.ReportAllocs()
+			for b.Loop() {
+				red.Observe(ctx, 20*time.Millisecond, "GET", "200")
+			}
+		})
+	}
+}
+
+func BenchmarkInFlight(b *testing.B) {
+	red := newRED(b, prometheus.NewRegistry())
+	b.ReportAllocs()
+	for b.Loop() {
+		g := red.InFlight("GET")
+		g.Inc()
+		g.Dec()
+	}
+}
