@@ -398,6 +398,13 @@ func TestStop(t *testing.T) {
 	})
 }
 
+func TestErrorOfWhatEndedUnseen(t *testing.T) {
+	p := &process{name: "a", runner: anonymous{}, running: true}
+	s := &supervisor{processes: []*process{p}, ended: make(chan *process, 1)}
+	s.ended <- p // between the last look and the return
+	wantError(t, s.err(), "")
+}
+
 func TestOptions(t *testing.T) {
 	t.Run("RefuseADelayThatUsesUpTheGrace", func(t *testing.T) {
 		err := Run(t.Context(), &Options{DrainDelay: 25 * time.Second})
