@@ -1,0 +1,153 @@
+package sqlx
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+)
+
+// contextConn is what a driver's connection must offer: the methods that take a context.
+type contextConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+// conn is a driver's connection whose statements are measured.
+type conn struct {
+	contextConn
+	observer *observer
+	expires  time.Time // zero for never
+}
+
+// Raw returns the driver's own connection, for (*sql.Conn).Raw.
+func (c *conn) Raw() driver.Conn { return c.contextConn }
+
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	obs := c.observer.begin(ctx, "BEGIN")
+	t, err := c.contextConn.BeginTx(obs.ctx, o)
+	obs.end(err)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{Tx: t, ctx: ctx, observer: c.observer}, nil
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	obs := c.observer.begin(ctx, operation(query))
+	r, err := c.contextConn.ExecContext(obs.ctx, query, args)
+	obs.end(err)
+	return r, err
+}
+
+// QueryContext hands the rows out as the driver made them: a wrapper would hide the column types, which are optional
+// interfaces of theirs.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	obs := c.observer.begin(ctx, operation(query))
+	r, err := c.contextConn.QueryContext(obs.ctx, query, args)
+	obs.end(err)
+	return r, err
+}
+
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	obs := c.observer.begin(ctx, "PREPARE")
+	s, err := c.contextConn.PrepareContext(obs.ctx, query)
+	obs.end(err)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := s.(contextStmt)
+	if !ok {
+		return nil, errors.Join(errUnfit, s.Close())
+	}
+	return &stmt{contextStmt: inner, conn: c, operation: operation(query)}, nil
+}
+
+// Ping is not measured: health checks would outnumber statements.
+func (c *conn) Ping(ctx context.Context) error {
+	if p, ok := c.contextConn.(driver.Pinger); ok {
+		return p.Ping(ctx)
+	}
+	return nil
+}
+
+func (c *conn) ResetSession(ctx context.Context) error {
+	if r, ok := c.contextConn.(driver.SessionResetter); ok {
+		return r.ResetSession(ctx)
+	}
+	return nil
+}
+
+// IsValid also ends a connection that has outlived its own share of the lifetime.
+func (c *conn) IsValid() bool {
+	if !c.expires.IsZero() && time.Now().After(c.expires) {
+		return false
+	}
+	v, ok := c.contextConn.(driver.Validator)
+	return !ok || v.IsValid()
+}
+
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	if n, ok := c.contextConn.(driver.NamedValueChecker); ok {
+		return n.CheckNamedValue(v)
+	}
+	return driver.ErrSkip // database/sql's own conversion
+}
+
+// tx measures the two ends of a transaction. The context is that of BeginTx, which database/sql keeps just so.
+type tx struct {
+	driver.Tx
+	ctx      context.Context
+	observer *observer
+}
+
+func (t *tx) Commit() error {
+	obs := t.observer.begin(t.ctx, "COMMIT")
+	err := t.Tx.Commit()
+	obs.end(err)
+	return err
+}
+
+func (t *tx) Rollback() error {
+	obs := t.observer.begin(t.ctx, "ROLLBACK")
+	err := t.Tx.Rollback()
+	obs.end(err)
+	return err
+}
+
+type contextStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// stmt is a prepared statement whose runs are measured.
+type stmt struct {
+	contextStmt
+	conn      *conn
+	operation string
+}
+
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	obs := s.conn.observer.begin(ctx, s.operation)
+	r, err := s.contextStmt.ExecContext(obs.ctx, args)
+	obs.end(err)
+	return r, err
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	obs := s.conn.observer.begin(ctx, s.operation)
+	r, err := s.contextStmt.QueryContext(obs.ctx, args)
+	obs.end(err)
+	return r, err
+}
+
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+	if n, ok := s.contextStmt.(driver.NamedValueChecker); ok {
+		return n.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}
