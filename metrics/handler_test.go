@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,9 +111,12 @@ func TestHandler(t *testing.T) {
 	t.Run("BoundsScrapesThatHang", func(t *testing.T) {
 		hang := make(chan struct{})
 		entered := make(chan struct{})
-		h := metrics.Handler(prometheus.GathererFunc(func() (fs []*dto.MetricFamily, err error) {
-			entered <- struct{}{}
-			<-hang
+		var scrapes atomic.Int32
+		h := metrics.Handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			if scrapes.Add(1) <= 10 {
+				entered <- struct{}{}
+				<-hang
+			}
 			return nil, nil
 		}))
 		var wg sync.WaitGroup

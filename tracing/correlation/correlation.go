@@ -1,8 +1,3 @@
-// Package correlation carries one ID from the first request to the last log line that it causes.
-//
-// An ID is adopted when it is well formed and minted otherwise: a UUIDv7 (RFC 9562 section 5.7), so that IDs sort by
-// time. The package is useful alone ([Handler] and [Transport] fit any net/http program) and imports the standard
-// library and github.com/google/uuid only; gRPC and broker carriers live with their packages.
 package correlation
 
 import (
@@ -12,17 +7,19 @@ import (
 )
 
 const (
-	// Header is the HTTP header that carries the ID.
+	// Header is the HTTP header that carries the ID, in the canonical form of net/http.
 	Header = "X-Correlation-Id"
 	// RequestHeader is read when Header is absent, for callers that call the same thing a request ID.
 	RequestHeader = "X-Request-Id"
-	// Attr is the ID's name in logs, message attributes and gRPC metadata (with '-' for '_').
+	// Key is Header in lower case: the ID's name in a [Carrier], such as gRPC metadata.
+	Key = "x-correlation-id"
+	// Attr is the ID's name in logs and span attributes.
 	Attr = "correlation_id"
 	// MaxLength bounds an ID, in bytes.
 	MaxLength = 128
 )
 
-// New mints an ID: a UUIDv7.
+// New mints an ID: a UUIDv7, 36 bytes.
 func New() string {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -49,7 +46,7 @@ func Valid(s string) bool {
 	return true
 }
 
-// Adopt returns s where it is valid, else a new ID.
+// Adopt returns s where it is [Valid], else a new ID.
 func Adopt(s string) string {
 	if Valid(s) {
 		return s
@@ -59,12 +56,14 @@ func Adopt(s string) string {
 
 type contextKey struct{}
 
-// NewContext returns a copy of ctx that carries id. It does not check id: call [Adopt] on what comes from outside.
+// NewContext returns a copy of ctx that carries id where it is valid, else a new one (see [Adopt]). Ask [FromContext]
+// for the outcome.
 func NewContext(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, contextKey{}, id)
+	return context.WithValue(ctx, contextKey{}, Adopt(id))
 }
 
-// FromContext returns the ID of ctx, "" where there is none.
+// FromContext returns the ID of ctx, "" where there is none. What it returns is [Valid]: it can go into a header or a
+// log line as it is.
 func FromContext(ctx context.Context) string {
 	id, _ := ctx.Value(contextKey{}).(string)
 	return id

@@ -1,0 +1,65 @@
+package correlation
+
+import (
+	"context"
+	"maps"
+	"net/http"
+)
+
+// Handler gives every request an ID in its context and the response exactly one [Header] with the same ID, before
+// next runs.
+//
+// The ID is the request's [Header], or its [RequestHeader] where the first is absent; it is a new one where that header
+// is missing, is not [Valid], or comes more than once (two IDs are none). Inside another Handler the outer one's ID
+// stays. The request's own headers are left as they came: read [FromContext], not them.
+func Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		id := FromContext(ctx)
+		// The echo says that the ID is this request's: a server's base context may carry one that belongs to nobody.
+		if echo := w.Header()[Header]; id == "" || len(echo) != 1 || echo[0] != id {
+			id = FromHeader(r.Header)
+			w.Header()[Header] = []string{id}
+			r = r.WithContext(context.WithValue(ctx, contextKey{}, id))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// FromHeader returns the ID that a request with header h gets, as [Handler] says.
+func FromHeader(h http.Header) string {
+	ids, ok := h[Header]
+	if !ok {
+		ids = h[RequestHeader]
+	}
+	if len(ids) != 1 {
+		return New()
+	}
+	return Adopt(ids[0])
+}
+
+// Transport is an http.RoundTripper that sends the ID of the request's context along, as the request's only [Header].
+// Requests whose context has none go out as they are. The zero value is ready; it is safe for concurrent use when Base
+// is.
+type Transport struct {
+	// Base sends the request. Nil means http.DefaultTransport.
+	Base http.RoundTripper
+}
+
+// RoundTrip sends r, or a copy of it that has the header: r itself is never changed.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	id := FromContext(r.Context())
+	if id == "" {
+		return base.RoundTrip(r)
+	}
+	// A shallow copy and a map of its own: the values stay shared, and are only read.
+	out := r.WithContext(r.Context())
+	out.Header = make(http.Header, len(r.Header)+1)
+	maps.Copy(out.Header, r.Header)
+	out.Header[Header] = []string{id}
+	return base.RoundTrip(out)
+}
