@@ -34,10 +34,11 @@ type retryAfterError struct {
 }
 
 func (e retryAfterError) Unwrap() error             { return e.error }
+func (e retryAfterError) Retryable() bool           { return true }
 func (e retryAfterError) RetryAfter() time.Duration { return e.after }
 
-// RetryAfter marks err as worth another attempt, but not before d has passed. A negative d counts as zero.
-// RetryAfter(d, nil) is nil.
+// RetryAfter marks err as worth another attempt, even where err says that it is not, but not before d has passed. A
+// negative d counts as zero. The text is err's own. RetryAfter(d, nil) is nil.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		return nil
