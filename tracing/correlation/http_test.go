@@ -117,6 +117,17 @@ func TestHandler(t *testing.T) {
 		}
 	})
 
+	t.Run("EchoesOneIDOnly", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		w.Header()[correlation.Header] = []string{"someone's", "else's"}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.Header.Set(correlation.Header, "c-1")
+		correlation.Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+		if got := w.Header().Values(correlation.Header); !slices.Equal(got, []string{"c-1"}) {
+			t.Errorf("got %q, want c-1 once", got)
+		}
+	})
+
 	t.Run("DoesNotBorrowTheIDOfTheBaseContext", func(t *testing.T) {
 		ctx := correlation.NewContext(t.Context(), "of-the-process")
 		w := httptest.NewRecorder()
