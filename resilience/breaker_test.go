@@ -119,6 +119,18 @@ func TestBreaker(t *testing.T) {
 			t.Error("open, though no five failures were consecutive")
 		}
 	})
+	t.Run("ANoIsASuccess", func(t *testing.T) {
+		p := breakerPolicy(resilience.Options{})
+		for range 3 {
+			for range 4 {
+				_ = call(t.Context(), p, errDown)
+			}
+			_ = call(t.Context(), p, resilience.Permanent(errDown))
+		}
+		if isOpen(p) {
+			t.Error("open, though the dependency answered after every fourth failure")
+		}
+	})
 	t.Run("RefusesWithoutCallingUntilOpenForHasPassed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := breakerPolicy(resilience.Options{
@@ -272,8 +284,12 @@ func TestProbeGivesItsSlotBack(t *testing.T) {
 					t.Fatal("a cancelled probe kept its slot")
 				}
 			}
-			_ = call(t.Context(), p, nil)
-			_ = call(t.Context(), p, nil)
+			_, _ = resilience.Do(t.Context(), p, func(context.Context) (int, error) {
+				if !isOpen(p) {
+					t.Error("the cancelled probes gave back more slots than they had")
+				}
+				return 0, nil
+			})
 			if isOpen(p) {
 				t.Error("not closed after a probe that succeeded")
 			}

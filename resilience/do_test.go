@@ -54,11 +54,15 @@ func TestDo(t *testing.T) {
 	t.Run("AllocatesNothingWhenAllPasses", func(t *testing.T) {
 		p := resilience.New("p", &resilience.Options{Timeout: -1, AttemptTimeout: -1})
 		ctx := t.Context()
-		n := testing.AllocsPerRun(100, func() {
+		pass := func() {
 			_, _ = resilience.Do(ctx, p, func(context.Context) (int, error) { return 1, nil })
-		})
-		if n != 0 {
+		}
+		if n := testing.AllocsPerRun(100, pass); n != 0 {
 			t.Errorf("allocations: got %v, want 0", n)
+		}
+		_ = call(ctx, p.WithoutRetry(), errDown)
+		if n := testing.AllocsPerRun(100, pass); n != 0 {
+			t.Errorf("allocations after a failure: got %v, want 0", n)
 		}
 	})
 }
@@ -110,6 +114,26 @@ func TestTimeout(t *testing.T) {
 			})
 		})
 	}
+	t.Run("NamesItsPolicy", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := resilience.New("payments", &resilience.Options{AttemptTimeout: time.Second}).WithoutRetry()
+			_, err := resilience.Do(t.Context(), p, hang)
+			if want := `resilience: policy "payments": attempt timed out: context deadline exceeded`; err.Error() != want {
+				t.Errorf("got %v, want %v", err, want)
+			}
+		})
+	})
+	t.Run("CostsNothingBeyondTheCallersDeadline", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		p := resilience.New("p", &resilience.Options{Timeout: time.Hour, AttemptTimeout: time.Hour})
+		n := testing.AllocsPerRun(100, func() {
+			_, _ = resilience.Do(ctx, p, func(context.Context) (int, error) { return 1, nil })
+		})
+		if n != 0 {
+			t.Errorf("allocations: got %v, want 0", n)
+		}
+	})
 	t.Run("NegativeIsNone", func(t *testing.T) {
 		p := resilience.New("p", &resilience.Options{Timeout: -1, AttemptTimeout: -1})
 		_, _ = resilience.Do(t.Context(), p, func(ctx context.Context) (int, error) {

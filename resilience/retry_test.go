@@ -195,10 +195,16 @@ func TestRetryEnds(t *testing.T) {
 				Retry:   resilience.RetryOptions{MaxAttempts: 10},
 				Breaker: resilience.BreakerOptions{ConsecutiveFailures: 2, OpenFor: time.Minute},
 			})
-			n := 0
-			got, err := resilience.Do(t.Context(), p, func(context.Context) (int, error) { n++; return n, errDown })
+			start, n := time.Now(), 0
+			got, err := resilience.Do(t.Context(), p, func(context.Context) (int, error) {
+				n++
+				return n, resilience.RetryAfter(10*time.Second, errDown)
+			})
 			if n != 2 || got != 2 || !errors.Is(err, resilience.ErrOpen) || !errors.Is(err, errDown) {
 				t.Errorf("got %d, %v after %d attempts; want 2, an error that matches ErrOpen and %v after 2", got, err, n, errDown)
+			}
+			if got := time.Since(start).Truncate(time.Second); got != 10*time.Second {
+				t.Errorf("returned after %v, want 10s: no wait for an attempt that would be refused", got)
 			}
 		})
 	})
