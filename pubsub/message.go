@@ -45,8 +45,11 @@ type Message struct {
 	Topic string
 	// Subscription is the name of the subscription that received it. Publish ignores it.
 	Subscription string
-	// Attempt counts the deliveries of this message to this subscription, from 1. Publish ignores it.
+	// Attempt counts the attempts to handle this message by this subscription, from 1. A delivery that ended without
+	// an outcome, in this process or another, counts as one. Publish ignores it.
 	Attempt int
+	// DeadLetter says why a message received from a dead-letter topic is there, nil on any other. Publish ignores it.
+	DeadLetter *DeadLetter
 }
 
 // MaxKeyLength bounds [Message.Key], in bytes.

@@ -16,7 +16,7 @@ import (
 // Message is what travels: a payload and its attributes, names in lower case ("ce-id", "ce-type", "content-type",
 // "traceparent", …). An adapter carries every attribute, in its broker's own binding (Kafka writes "ce_id").
 type Message struct {
-	ID         string            // also in Attributes; here for brokers that deduplicate by it
+	ID         string            // what brokers that deduplicate do so by, within one topic; adapters need not deliver it
 	Key        string            // orders messages; "" for none
 	Attributes map[string]string // read-only to the adapter
 	Data       []byte            // read-only to the adapter
@@ -112,4 +112,10 @@ type Declarer interface {
 // Pinger is implemented by brokers that can say whether they are reachable now.
 type Pinger interface {
 	Ping(ctx context.Context) error
+}
+
+// System is implemented by brokers that have a name in the OpenTelemetry registry of messaging systems
+// (messaging.system), such as "kafka", or one of their own.
+type System interface {
+	System() string
 }

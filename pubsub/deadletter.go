@@ -1,0 +1,142 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mainstay-go/mainstay/internal/backoff"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// The attributes that a dead letter has in addition to those of the original message.
+const (
+	attrDeadTopic        = "mainstay-dead-letter-topic"
+	attrDeadSubscription = "mainstay-dead-letter-subscription"
+	attrDeadReason       = "mainstay-dead-letter-reason"
+	attrDeadError        = "mainstay-dead-letter-error"
+	attrDeadAttempts     = "mainstay-dead-letter-attempts"
+	attrDeadTime         = "mainstay-dead-letter-time"
+	attrDeadPosition     = "mainstay-dead-letter-position"
+)
+
+// DeadLetter says why a message is on a dead-letter topic: [Message.DeadLetter].
+type DeadLetter struct {
+	Topic        string // where the message could not be handled from
+	Subscription string // who could not handle it
+	// Reason is "permanent" (the error said so, or the payload did not decode), "exhausted" (Retry.MaxAttempts) or
+	// "deliveries" (it ended its consumers).
+	Reason   string
+	Error    string    // the text of the last error, one line of at most 1024 bytes
+	Attempts int       // that were made; a delivery that ended without an outcome counts as one
+	Time     time.Time // when it was given up
+	Position string    // the original's place in the broker, in the broker's terms
+}
+
+// deadLetterOf reads what deadLetter wrote, nil where there is nothing.
+func deadLetterOf(attrs map[string]string) *DeadLetter {
+	if attrs[attrDeadTopic] == "" {
+		return nil
+	}
+	l := &DeadLetter{
+		Topic:        text(attrs[attrDeadTopic], maxTopicLength),
+		Subscription: text(attrs[attrDeadSubscription], maxNameLength),
+		Reason:       text(attrs[attrDeadReason], maxNameLength),
+		Error:        text(attrs[attrDeadError], maxErrorText),
+		Position:     text(attrs[attrDeadPosition], maxNameLength),
+	}
+	// What a stranger wrote wrongly stays zero.
+	l.Attempts, _ = strconv.Atoi(attrs[attrDeadAttempts])
+	l.Time, _ = time.Parse(time.RFC3339Nano, attrs[attrDeadTime])
+	return l
+}
+
+const maxErrorText = 1024
+
+// burial is why a message goes to the dead letter, and how often that was tried.
+type burial struct {
+	reason   string
+	attempts int
+	err      error
+	failures int // of storing the dead letter
+}
+
+// bury stores the dead letter. The original may be acknowledged only then; where it cannot be stored, the message
+// stays and so does its key, and another try follows.
+func (s *Subscription) bury(ctx context.Context, it *item) result {
+	err := s.storeDeadLetter(ctx, it)
+	attrs := append(logged(it.m, it.dead.err), "reason", it.dead.reason, "dead_letter_topic", s.o.DeadLetter)
+	switch {
+	case err == nil:
+		s.client.observer.deadLetters.WithLabelValues(s.topic, s.name, it.dead.reason).Inc()
+		s.log.ErrorContext(ctx, "message was dead-lettered", attrs...)
+		return result{it: it, verdict: settled}
+	case ctx.Err() != nil:
+		return result{it: it, verdict: released}
+	}
+	it.dead.failures++
+	delay := backoff.Delay(it.dead.failures, 500*time.Millisecond, 30*time.Second)
+	s.log.ErrorContext(ctx, "dead letter cannot be stored, the message is kept",
+		append(attrs, "store_error", err, "retry_in", delay)...)
+	return result{it: it, verdict: again, delay: delay}
+}
+
+func (s *Subscription) storeDeadLetter(ctx context.Context, it *item) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	sending := s.client.observer.sending(ctx, s.o.DeadLetter, 1)
+	_, span := sending.start(ctx)
+	describe(span, it.m)
+	letter := s.deadLetter(it)
+	err := s.client.broker.Publish(ctx, s.o.DeadLetter, []driver.Message{letter})
+	var tooLarge *TooLargeError
+	if errors.As(err, &tooLarge) {
+		// The original just fitted. It matters more than what we know about it, which the log has too.
+		letter.Attributes = it.d.Attributes
+		err = s.client.broker.Publish(ctx, s.o.DeadLetter, []driver.Message{letter})
+	}
+	sending.end(err)
+	return err
+}
+
+// deadLetter returns the original, untouched, with attributes that say what happened to it.
+func (s *Subscription) deadLetter(it *item) driver.Message {
+	attrs := make(map[string]string, len(it.d.Attributes)+9)
+	maps.Copy(attrs, it.d.Attributes)
+	// A stranger's message gets the identity that the handler saw.
+	attrs[attrID] = it.m.ID
+	attrs[attrCorrelation] = it.m.CorrelationID
+	setIf(attrs, attrKey, it.m.Key)
+	attrs[attrDeadTopic] = s.topic
+	attrs[attrDeadSubscription] = s.name
+	attrs[attrDeadReason] = it.dead.reason
+	attrs[attrDeadError] = errorText(it.dead.err)
+	attrs[attrDeadAttempts] = strconv.Itoa(it.dead.attempts)
+	attrs[attrDeadTime] = time.Now().UTC().Format(time.RFC3339Nano)
+	setIf(attrs, attrDeadPosition, text(it.d.Position, maxNameLength))
+	return driver.Message{
+		// The same delivery buried twice is one letter to a broker that deduplicates; the same message, published
+		// again and buried again, is another.
+		ID:         it.m.ID + "@" + it.d.Position,
+		Key:        it.m.Key,
+		Attributes: attrs,
+		Data:       it.d.Data,
+	}
+}
+
+// errorText makes err fit an attribute: one line of clean text, at most maxErrorText bytes.
+func errorText(err error) string {
+	s := strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(err.Error(), "\uFFFD"))
+	if len(s) > maxErrorText {
+		s = strings.ToValidUTF8(s[:maxErrorText], "") // less a rune cut in two
+	}
+	return s
+}

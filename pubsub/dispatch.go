@@ -1,0 +1,130 @@
+package pubsub
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// item is one delivery in this process's hands.
+type item struct {
+	d        *driver.Delivery
+	m        *Message // as of the attempt that runs, or that comes next
+	failures int      // attempts of this delivery that failed
+	dead     *burial  // set once the message has to go to the dead letter
+	due      time.Time
+	slot     int  // index in dispatch.held
+	settling bool // its acknowledgement is under way
+}
+
+// dispatch decides what runs next. It is plain state, owned by one goroutine.
+//
+// An item is ready, running, waiting for its time, or queued behind the current item of its key. Each key with an
+// item that is one of the first three has a lane, which holds those queued behind it.
+type dispatch struct {
+	ready   []*item // in order of arrival
+	waiting dueHeap
+	lanes   map[string][]*item
+	held    []*item // all of the above, the running and those being acknowledged, in no order
+}
+
+// add takes a delivery in.
+func (q *dispatch) add(it *item) {
+	it.slot = len(q.held)
+	q.held = append(q.held, it)
+	if key := it.m.Key; key != "" {
+		if behind, busy := q.lanes[key]; busy {
+			q.lanes[key] = append(behind, it)
+			return
+		}
+		q.lanes[key] = nil
+	}
+	q.ready = append(q.ready, it)
+}
+
+// next takes the item that has been ready longest, nil where there is none.
+func (q *dispatch) next() *item {
+	if len(q.ready) == 0 {
+		return nil
+	}
+	it := q.ready[0]
+	q.ready[0] = nil
+	q.ready = q.ready[1:]
+	return it
+}
+
+// wait sets it aside until due. It stays current: its key waits with it.
+func (q *dispatch) wait(it *item, due time.Time) {
+	it.due = due
+	heap.Push(&q.waiting, it)
+}
+
+// wake makes ready what is due.
+func (q *dispatch) wake(now time.Time) {
+	for len(q.waiting) > 0 && !q.waiting[0].due.After(now) {
+		q.ready = append(q.ready, heap.Pop(&q.waiting).(*item))
+	}
+}
+
+// pass ends it as the current item of its key and makes the next one ready.
+func (q *dispatch) pass(it *item) {
+	behind, ok := q.lanes[it.m.Key]
+	switch {
+	case !ok:
+	case len(behind) == 0:
+		delete(q.lanes, it.m.Key)
+	default:
+		q.ready = append(q.ready, behind[0])
+		behind[0] = nil
+		q.lanes[it.m.Key] = behind[1:]
+	}
+}
+
+// drop forgets it.
+func (q *dispatch) drop(it *item) {
+	last := len(q.held) - 1
+	moved := q.held[last]
+	q.held[it.slot], q.held[last] = moved, nil
+	moved.slot = it.slot
+	q.held = q.held[:last]
+}
+
+// takeLane takes it, which must be current, and all that is queued behind it.
+func (q *dispatch) takeLane(it *item) []*item {
+	items := append([]*item{it}, q.lanes[it.m.Key]...)
+	delete(q.lanes, it.m.Key)
+	return items
+}
+
+// takeReady takes what is ready, with what is queued behind.
+func (q *dispatch) takeReady() []*item {
+	var items []*item
+	for it := q.next(); it != nil; it = q.next() {
+		items = append(items, q.takeLane(it)...)
+	}
+	return items
+}
+
+// takeWaiting takes one waiting item, with what is queued behind, nil where there is none.
+func (q *dispatch) takeWaiting() []*item {
+	if len(q.waiting) == 0 {
+		return nil
+	}
+	return q.takeLane(heap.Pop(&q.waiting).(*item))
+}
+
+// dueHeap is a container/heap of items, the earliest due first.
+type dueHeap []*item
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)        { *h = append(*h, x.(*item)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	it := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return it
+}

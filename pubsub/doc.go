@@ -1,0 +1,36 @@
+// Package pubsub publishes and handles events: a typed contract ([Topic]), a client over a broker's driver
+// ([Client]), and subscriptions that retry, keep order within a key, dead-letter and drain ([Subscription]).
+//
+//	var OrderCreated = pubsub.NewTopic("order.created", &pubsub.TopicOptions[Order]{
+//		Key: func(o Order) string { return o.ID },
+//	})
+//
+//	client := pubsub.NewClient(broker, &pubsub.Options{Source: "orders"})
+//	err := OrderCreated.Publish(ctx, client, Order{ID: "42"})
+//	sub := OrderCreated.Subscribe(client, "inventory", func(ctx context.Context, o Order) error { … }, nil)
+//	err = sub.Run(ctx) // handles until ctx ends, then drains
+//
+// # What it promises
+//
+// Delivery is at least once: a message is acknowledged only after its handler returned nil, or after its dead letter
+// was stored. What handlers do may therefore happen twice; sqlx/inbox makes that harmless.
+//
+// Within one process the messages of one key are handled in the order they arrive, never two at once, whatever
+// happens to them: a message that waits for its next attempt holds up its own key, no other key and no worker.
+// Messages without a key are handled in parallel, in no order. Across processes the broker decides who gets what;
+// none of them fences a stopped or dead consumer, so while one is being taken over two of a key may overlap.
+//
+// A failed message is tried again, after a back-off, up to Retry.MaxAttempts times; then it goes to the
+// subscription's dead-letter topic, body untouched. The attempts of one delivery are counted exactly. A delivery that
+// ended without an outcome, because its process died or was stopped, is not held against the message, up to ten of
+// them beyond MaxAttempts: a message that came back that often ends its consumers, and is dead-lettered unhandled.
+//
+// Every message carries a correlation ID and the W3C trace context of its publisher. The spans of its handlers are
+// children of the publishing span, so that one trace ID leads from the request to the last consumer.
+//
+// # What it does not
+//
+// It does not deduplicate, and it does not publish within a database transaction: sqlx/inbox and sqlx/outbox do.
+// It creates no goroutine that outlives [Subscription.Run], except for a handler that ignores its context: Run
+// names that one in its error and leaves it behind.
+package pubsub

@@ -1,0 +1,210 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+)
+
+const (
+	// maxTopicLength is Kafka's bound, the tightest of the brokers whose topic names may hold dots.
+	maxTopicLength = 249
+	// maxSubscriptionLength keeps the default dead-letter topic of a topic of up to 172 bytes within maxTopicLength.
+	maxSubscriptionLength = 64
+	// maxNameLength bounds what identifies (IDs, types, media types): enough for a URI, small enough for an index.
+	maxNameLength = 256
+	// maxValueLength bounds one metadata value; brokers bound the sum.
+	maxValueLength = 8 << 10
+)
+
+// InvalidError says which part of a message, or of a subscription's options, cannot be sent or used as it is. It is
+// permanent: the same value never becomes valid.
+type InvalidError struct {
+	Field  string // such as "Key" or `Metadata["user"]`
+	Reason string
+}
+
+func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
+
+// Retryable returns false.
+func (e *InvalidError) Retryable() bool { return false }
+
+// Prepare returns a copy of m, as Publish would send it to topic from ctx: ID, Type, Time, CorrelationID,
+// CausationID and Trace filled in where m leaves them empty, as the fields' comments say. Source is left to the
+// client. Data is shared with m, maps are not. Nil p means W3C trace context.
+//
+// An outbox prepares a message when it stores it, so that the relay, which runs elsewhere and later, publishes what
+// belongs to the original request. The error is an *[InvalidError].
+func Prepare(ctx context.Context, topic string, m *Message, p propagation.TextMapPropagator) (*Message, error) {
+	if err := checkTopic("topic", topic); err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, &InvalidError{"message", "is nil"}
+	}
+	c := *m
+	c.Topic, c.Subscription, c.Attempt, c.DeadLetter = "", "", 0, nil
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	if c.Type == "" {
+		c.Type = topic
+	}
+	if c.Time.IsZero() {
+		c.Time = time.Now()
+	}
+	c.Time = c.Time.UTC()
+	if c.CorrelationID == "" {
+		c.CorrelationID = correlation.Adopt(correlation.FromContext(ctx))
+	}
+	if from := MessageFrom(ctx); c.CausationID == "" && from != nil {
+		c.CausationID = from.ID
+	}
+	if c.Trace == nil {
+		c.Trace = traceOf(ctx, propagatorOr(p))
+	} else {
+		c.Trace = maps.Clone(c.Trace)
+	}
+	c.Metadata = maps.Clone(c.Metadata)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		// crypto/rand never fails since Go 1.24.
+		panic("pubsub: no randomness: " + err.Error())
+	}
+	return id.String()
+}
+
+func propagatorOr(p propagation.TextMapPropagator) propagation.TextMapPropagator {
+	if p == nil {
+		return propagation.TraceContext{}
+	}
+	return p
+}
+
+func traceOf(ctx context.Context, p propagation.TextMapPropagator) map[string]string {
+	carrier := propagation.MapCarrier{}
+	p.Inject(ctx, carrier)
+	return carrier
+}
+
+// check says whether m, defaults filled in, can travel through every broker.
+func (m *Message) check() error {
+	names := []struct {
+		field, value string
+		limit        int
+	}{
+		{"ID", m.ID, maxNameLength},
+		{"Key", m.Key, MaxKeyLength},
+		{"Type", m.Type, maxNameLength},
+		{"Source", m.Source, maxNameLength},
+		{"ContentType", m.ContentType, maxNameLength},
+		{"CausationID", m.CausationID, maxNameLength},
+	}
+	for _, n := range names {
+		if err := checkText(n.field, n.value, n.limit); err != nil {
+			return err
+		}
+	}
+	if !correlation.Valid(m.CorrelationID) {
+		return &InvalidError{"CorrelationID", "must be 1 to 128 of A-Z a-z 0-9 . _ -"}
+	}
+	// RFC 3339, which CloudEvents uses, has four digits for the year.
+	if y := m.Time.Year(); y < 0 || y > 9999 {
+		return &InvalidError{"Time", "must lie in the years 0 to 9999"}
+	}
+	for k, v := range m.Trace {
+		if err := checkAttribute("Trace", k, v); err != nil {
+			return err
+		}
+	}
+	for k, v := range m.Metadata {
+		if err := checkAttribute("Metadata", k, v); err != nil {
+			return err
+		}
+		if reserved(k) {
+			return &InvalidError{fmt.Sprintf("Metadata[%q]", k), "is a name that the kit uses itself"}
+		}
+	}
+	return nil
+}
+
+func checkAttribute(field, key, value string) error {
+	if !validKey(key) {
+		return &InvalidError{fmt.Sprintf("%s[%.64q]", field, key), "must be named by 1 to 128 of a-z 0-9 - _ ."}
+	}
+	return checkText(fmt.Sprintf("%s[%q]", field, key), value, maxValueLength)
+}
+
+// validKey reports whether k may name an attribute: an HTTP field name (RFC 9110 section 5.1) in lower case, less the
+// punctuation that some broker refuses.
+func validKey(k string) bool {
+	return k != "" && len(k) <= 128 && onlyHas(k, func(c byte) bool {
+		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+	})
+}
+
+// reserved reports whether k is a name that the kit, or CloudEvents' bindings, give a meaning to.
+func reserved(k string) bool {
+	switch k {
+	case attrContentType, "traceparent", "tracestate", "baggage":
+		return true
+	}
+	return strings.HasPrefix(k, "ce-") || strings.HasPrefix(k, "mainstay-")
+}
+
+// checkText refuses what breaks a header or a log line somewhere on the way: control characters and invalid UTF-8.
+func checkText(field, s string, limit int) error {
+	if len(s) > limit {
+		return &InvalidError{field, fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), limit)}
+	}
+	if !cleanText(s) {
+		return &InvalidError{field, "holds a control character or invalid UTF-8"}
+	}
+	return nil
+}
+
+func cleanText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
+}
+
+// isControl reports C0, DEL and C1, which CloudEvents (section 3.1, String) refuses too.
+func isControl(r rune) bool { return r < 0x20 || 0x7f <= r && r <= 0x9f }
+
+func checkTopic(field, name string) error { return checkName(field, name, maxTopicLength) }
+
+// checkName refuses names that are not legal, as they are or after a plain replacement, on NATS, Kafka and SQS.
+func checkName(field, name string, limit int) error {
+	legal := name != "" && len(name) <= limit && onlyHas(name, func(c byte) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+	})
+	// An empty token is no NATS subject, and "." and ".." are no Kafka topics.
+	if !legal || name[0] == '.' || name[len(name)-1] == '.' || strings.Contains(name, "..") {
+		return &InvalidError{fmt.Sprintf("%s %.300q", field, name),
+			fmt.Sprintf("must be 1 to %d of A-Z a-z 0-9 - _ . without an empty part between dots", limit)}
+	}
+	return nil
+}
+
+func onlyHas(s string, ok func(byte) bool) bool {
+	for i := range len(s) {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,142 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/mainstay-go/mainstay/internal/backoff"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+	"github.com/mainstay-go/mainstay/resilience"
+)
+
+// verdict is what becomes of a delivery.
+type verdict uint8
+
+const (
+	settled  verdict = iota + 1 // handled, or its dead letter is stored: acknowledge it
+	again                       // try again after a delay
+	released                    // the subscription stopped: give it back, nothing counted
+)
+
+// result is what a handler's goroutine reports to the loop.
+type result struct {
+	it      *item
+	verdict verdict
+	delay   time.Duration
+}
+
+// errGoexit is the outcome of a handler that ended its goroutine (runtime.Goexit, testing's FailNow).
+var errGoexit = errors.New("handler ended its goroutine")
+
+// panicError is a handler's panic as an error.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// Unwrap returns the panic's value where that is an error.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+func (s *Subscription) newItem(d *driver.Delivery) *item {
+	it := &item{d: d, m: decode(s.topic, s.name, d, s.client.traceFields)}
+	if most := s.o.Retry.MaxAttempts; most > 0 && d.Attempt > most+maxStrayDeliveries {
+		it.dead = &burial{reason: "deliveries", attempts: d.Attempt - 1,
+			err: fmt.Errorf("delivered %d times without an outcome", d.Attempt-1)}
+	}
+	return it
+}
+
+// process takes one step with it, an attempt or a burial, and reports on done, which has room.
+func (s *Subscription) process(work context.Context, it *item, done chan<- result) {
+	ctx := s.contextOf(work, it.m)
+	err := errGoexit
+	// Deferred, because a handler may end this goroutine.
+	defer func() { done <- s.judge(ctx, it, err) }()
+	if it.dead == nil {
+		err = s.attempt(ctx, it.m)
+	}
+}
+
+// attempt runs the handler once, observed, bounded and with its panics caught.
+func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
+	o := s.client.observer
+	began := time.Now()
+	ctx, span := o.tracer.Start(ctx, s.spanName, s.spanStart...)
+	describe(span, m)
+	if s.o.HandlerTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.o.HandlerTimeout)
+		defer cancel()
+	}
+	err = errGoexit // what stays if the handler never returns
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v, debug.Stack()}
+		}
+		kind := errorType(err)
+		if err != nil {
+			failSpan(span, err, kind)
+		}
+		span.End()
+		o.process.Observe(ctx, time.Since(began), s.topic, s.name, kind)
+	}()
+	return s.handler(ctx, m)
+}
+
+// judge decides what becomes of it after an attempt that ended with err, or instead of one.
+func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
+	switch {
+	case it.dead != nil:
+		return s.bury(ctx, it)
+	case err == nil:
+		return result{it: it, verdict: settled}
+	case ctx.Err() != nil:
+		// Stopping is not a failure of the message.
+		return result{it: it, verdict: released}
+	}
+	it.failures++
+	attempts := it.m.Attempt
+	most := s.o.Retry.MaxAttempts
+	switch {
+	case resilience.IsPermanent(err):
+		it.dead = &burial{reason: "permanent", attempts: attempts, err: err}
+	case most > 0 && it.failures >= most:
+		it.dead = &burial{reason: "exhausted", attempts: attempts, err: err}
+	}
+	if it.dead != nil {
+		return s.bury(ctx, it)
+	}
+	return s.retry(ctx, it, err)
+}
+
+// retry logs the failure and sets the next attempt.
+func (s *Subscription) retry(ctx context.Context, it *item, err error) result {
+	delay := backoff.Delay(it.failures, s.o.Retry.MinBackoff, s.o.Retry.MaxBackoff)
+	if asked, ok := resilience.RetryDelay(err); ok {
+		delay = min(asked, maxRetryAfter)
+	}
+	s.client.observer.retries.WithLabelValues(s.topic, s.name).Inc()
+	s.log.WarnContext(ctx, "message failed, another attempt follows", append(logged(it.m, err), "retry_in", delay)...)
+	next := *it.m // the handler may have left a goroutine that still reads the old one
+	next.Attempt++
+	it.m = &next
+	return result{it: it, verdict: again, delay: delay}
+}
+
+// logged returns log attributes that identify m and say what went wrong.
+func logged(m *Message, err error) []any {
+	attrs := []any{"message_id", m.ID, "attempt", m.Attempt, "error", err}
+	var p *panicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	return attrs
+}

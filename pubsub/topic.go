@@ -1,0 +1,100 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/mainstay-go/mainstay/resilience"
+)
+
+// Named is whatever names a topic; *[Topic] of any event type does.
+type Named interface{ Name() string }
+
+// TopicOptions says how events of type T become messages. The zero value is ready.
+type TopicOptions[T any] struct {
+	// Key orders: events of one key are handled in order, never two at once. Nil means no order.
+	Key func(event T) string
+	// Type is the CloudEvents type of the events. Empty means the topic's name.
+	Type string
+}
+
+// Topic is a contract: a name, and the type of the events that travel under it, as JSON. Declare it once, in a package
+// that publishers and subscribers import. It is immutable and safe for concurrent use.
+type Topic[T any] struct {
+	name string
+	o    TopicOptions[T]
+}
+
+// NewTopic returns the topic of that name: 1 to 249 of A-Z a-z 0-9 - _ . without an empty part between dots. A bad
+// name is reported where it is used, by Publish, [Client.Declare] and [Subscription.Run].
+func NewTopic[T any](name string, o *TopicOptions[T]) *Topic[T] {
+	t := &Topic[T]{name: name}
+	if o != nil {
+		t.o = *o
+	}
+	return t
+}
+
+// Name returns the topic's name.
+func (t *Topic[T]) Name() string { return t.name }
+
+// Message returns a message that holds event, with a new ID. Publish the same message again after an error, and
+// consumers can tell that it is the same.
+func (t *Topic[T]) Message(event T) (*Message, error) {
+	data, err := json.Marshal(event)
+	if err != nil {
+		return nil, resilience.Permanent(fmt.Errorf("pubsub: encode %q: %w", t.name, err))
+	}
+	m := &Message{ID: newID(), Type: t.o.Type, ContentType: "application/json", Data: data}
+	if t.o.Key != nil {
+		m.Key = t.o.Key(event)
+	}
+	return m, nil
+}
+
+// Publish sends event by p: a [Client], or the outbox of a transaction.
+func (t *Topic[T]) Publish(ctx context.Context, p Publisher, event T) error {
+	m, err := t.Message(event)
+	if err != nil {
+		return err
+	}
+	return p.Publish(ctx, t.name, m)
+}
+
+// Decode returns the event that m holds. Fields that T does not have are ignored, so that publishers may add some
+// before every subscriber knows them. The error is permanent: the same bytes never decode.
+func (t *Topic[T]) Decode(m *Message) (T, error) {
+	var event T
+	if err := json.Unmarshal(m.Data, &event); err != nil {
+		return event, &DecodeError{Topic: t.name, Err: err}
+	}
+	return event, nil
+}
+
+// DecodeError says that a message's payload is not what its topic promises. A subscription sends such a message to
+// the dead letter after one attempt.
+type DecodeError struct {
+	Topic string
+	Err   error
+}
+
+func (e *DecodeError) Error() string { return fmt.Sprintf("pubsub: decode %q: %v", e.Topic, e.Err) }
+
+// Unwrap returns e.Err.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// Retryable returns false.
+func (e *DecodeError) Retryable() bool { return false }
+
+// Subscribe returns a subscription of client that hands this topic's events to handle. See [Client.Subscribe];
+// [MessageFrom] gives handle the message's ID, key and attempt.
+func (t *Topic[T]) Subscribe(client *Client, name string, handle func(context.Context, T) error, o *SubscriptionOptions) *Subscription {
+	return client.Subscribe(t.name, name, func(ctx context.Context, m *Message) error {
+		event, err := t.Decode(m)
+		if err != nil {
+			return err
+		}
+		return handle(ctx, event)
+	}, o)
+}
