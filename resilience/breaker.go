@@ -12,9 +12,12 @@ import (
 )
 
 // ErrOpen matches the error of a call that was refused because the policy's circuit breaker is open, or half open with
-// its probes under way. The dependency was not called. Such an error says by a method RetryAfter() time.Duration when
-// the next probe may pass (see [RetryDelay]), and by a method Unavailable() bool that it stands for "not now" (503).
+// its probes under way. The dependency was not called. [RetryDelay] of such an error is when the next probe may pass, or
+// 1s where that hangs on a probe under way. Servers of package transport send it as "unavailable" (503) with that delay.
 var ErrOpen = errors.New("circuit breaker open")
+
+// whileProbing is what a refused caller is asked to wait when nobody knows how long.
+const whileProbing = time.Second
 
 // openError is one refusal.
 type openError struct{ after time.Duration }
@@ -22,7 +25,6 @@ type openError struct{ after time.Duration }
 func (e *openError) Error() string             { return ErrOpen.Error() }
 func (e *openError) Is(target error) bool      { return target == ErrOpen }
 func (e *openError) RetryAfter() time.Duration { return e.after }
-func (e *openError) Unavailable() bool         { return true }
 
 // What gobreaker is told of an attempt: nil for a success, or one of these.
 var (
@@ -101,7 +103,11 @@ func (b *breaker) enter() (pass, error) {
 	done, err := b.cb.Allow()
 	b.logChanges()
 	if err != nil {
-		return pass{}, &openError{b.untilDue()}
+		after := b.untilDue()
+		if after == 0 {
+			after = whileProbing
+		}
+		return pass{}, &openError{after}
 	}
 	return pass{done: done}, nil
 }

@@ -334,11 +334,15 @@ func TestProbeGivesItsSlotBack(t *testing.T) {
 						<-release
 						return 0, nil
 					})
-					if errors.Is(err, resilience.ErrOpen) {
-						mu.Lock()
-						refused++
-						mu.Unlock()
+					if !errors.Is(err, resilience.ErrOpen) {
+						return
 					}
+					if d, ok := resilience.RetryDelay(err); d != time.Second || !ok {
+						t.Errorf("RetryDelay while a probe is under way: got %v, %v; want 1s, true", d, ok)
+					}
+					mu.Lock()
+					refused++
+					mu.Unlock()
 				})
 			}
 			synctest.Wait()

@@ -11,7 +11,7 @@
 // Outermost first:
 //
 //  1. the total time-out (Options.Timeout) bounds all attempts and the waits between them;
-//  2. retry (Options.Retry) makes another attempt after a failure, after a wait with full jitter;
+//  2. retry (Options.Retry) makes another attempt after a failure, after a wait with jitter;
 //  3. the circuit breaker (Options.Breaker) sees every attempt, and refuses them while it is open;
 //  4. the time-out per attempt (Options.AttemptTimeout) bounds one call of the function.
 //

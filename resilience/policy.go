@@ -43,11 +43,11 @@ type Options struct {
 type RetryOptions struct {
 	// MaxAttempts counts the first one too. Zero means 3; negative means 1, which is no retry.
 	MaxAttempts int
-	// MinBackoff bounds the first wait; the bound doubles with every attempt up to MaxBackoff. The wait itself is drawn
-	// evenly between zero and the bound (full jitter, as in "Exponential Backoff And Jitter", AWS Architecture Blog,
-	// 2015), so that callers that failed together do not come back together. Zero means 100ms; negative means no wait.
+	// MinBackoff is the shortest wait. The wait after the n-th attempt is drawn evenly between it and
+	// MinBackoff*2^n (full jitter over a floor, see "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+	// so that callers that failed together do not come back together. Zero means 100ms; negative means no wait.
 	MinBackoff time.Duration
-	// MaxBackoff bounds every wait. Zero means 2s; negative means no wait.
+	// MaxBackoff bounds every wait, MinBackoff too. Zero means 2s; negative means no wait.
 	MaxBackoff time.Duration
 	// MaxRetryAfter bounds how long the dependency may ask its caller to wait (see [RetryDelay]). What it asks for is
 	// waited in addition to the back-off; an error that asks for more than MaxRetryAfter is returned at once, since

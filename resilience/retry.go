@@ -4,30 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
-)
 
-// backoff draws the wait after the n-th attempt: evenly from zero to the bound, MinBackoff*2^(n-1) or MaxBackoff.
-func (o *RetryOptions) backoff(n int) time.Duration {
-	bound := min(o.MinBackoff, o.MaxBackoff)
-	for range n - 1 {
-		if bound > o.MaxBackoff/2 {
-			bound = o.MaxBackoff
-			break
-		}
-		bound *= 2
-	}
-	if bound <= 0 {
-		return 0
-	}
-	return rand.N(bound)
-}
+	"github.com/mainstay-go/mainstay/internal/backoff"
+)
 
 // wait returns nil when the time for another attempt has come, after the n-th ended with cause. Otherwise it returns
 // the error that the call ends with.
 func (p *Policy) wait(ctx context.Context, n int, deadline time.Time, cause error) error {
-	delay := p.retry.backoff(n)
+	delay := backoff.Delay(n, min(p.retry.MinBackoff, p.retry.MaxBackoff), p.retry.MaxBackoff)
 	if asked, ok := RetryDelay(cause); ok {
 		if limit := p.retry.MaxRetryAfter; limit > 0 && asked > limit {
 			return cause

@@ -26,35 +26,41 @@ func TestRetry(t *testing.T) {
 			}
 		})
 	})
-	t.Run("WaitsWithFullJitterUpToTheBound", func(t *testing.T) {
+	t.Run("WaitsLongerEachTimeUpToTheBound", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := resilience.New("p", &resilience.Options{
-				Timeout: -1, Logger: quiet(),
+				Timeout: -1,
 				Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
 				Retry:   resilience.RetryOptions{MaxAttempts: 6, MinBackoff: time.Second, MaxBackoff: 5 * time.Second},
 			})
-			bounds := []time.Duration{1, 2, 4, 5, 5}
-			sums := make([]time.Duration, len(bounds))
-			const rounds = 400
-			for range rounds {
+			most := []time.Duration{2, 4, 5, 5, 5} // seconds
+			seen := map[time.Duration]bool{}
+			for range 100 {
 				n, last := 0, time.Time{}
 				_, _ = resilience.Do(t.Context(), p, func(context.Context) (int, error) {
 					if n > 0 {
-						wait, bound := time.Since(last), bounds[n-1]*time.Second
-						if wait < 0 || wait >= bound {
-							t.Errorf("wait %d: got %v, want [0, %v)", n, wait, bound)
+						wait := time.Since(last)
+						seen[wait] = true
+						if wait < time.Second || wait > most[n-1]*time.Second {
+							t.Errorf("wait %d: got %v, want [1s, %v]", n, wait, most[n-1]*time.Second)
 						}
-						sums[n-1] += wait
 					}
 					n, last = n+1, time.Now()
 					return 0, errDown
 				})
 			}
-			for i, sum := range sums {
-				mean, want := sum/rounds, bounds[i]*time.Second/2
-				if mean < want*8/10 || mean > want*12/10 {
-					t.Errorf("mean of wait %d: got %v, want about %v", i+1, mean, want)
-				}
+			if len(seen) < 400 {
+				t.Errorf("500 waits have %d distinct values, want at least 400", len(seen))
+			}
+		})
+	})
+	t.Run("MaxBackoffBoundsTheDefaultMinimum", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := resilience.New("p", &resilience.Options{Retry: resilience.RetryOptions{MaxBackoff: time.Millisecond}})
+			start := time.Now()
+			_ = call(t.Context(), p, errDown)
+			if got, want := time.Since(start), 2*time.Millisecond; got != want {
+				t.Errorf("two waits took %v, want %v", got, want)
 			}
 		})
 	})
