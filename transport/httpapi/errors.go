@@ -1,0 +1,64 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/internal/problem"
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
+)
+
+// statusError is an error whose HTTP status its code does not give.
+type statusError struct {
+	status int
+	sent   *transport.Error
+}
+
+func (e *statusError) Error() string { return e.sent.Error() }
+func (e *statusError) Unwrap() error { return e.sent }
+
+// WriteError sends err as RFC 9457 problem details, by the rules of transport.AsError, and tells the server about
+// it, whose access log holds the cause. An *http.MaxBytesError is a 413 after which an HTTP/1 connection closes. A
+// 401 carries a Bearer challenge. It is for handlers that are no endpoints; endpoints call it themselves. Call it
+// before anything is written.
+//
+// A cancelled operation is "client closed request" (499) only where r's own context has ended; while the caller is
+// still there, it is a failure of ours (500).
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if state := reqstate.From(r.Context()); state != nil {
+		state.Fail(err)
+	}
+	e, status := asSent(r.Context(), err)
+	switch status {
+	case http.StatusUnauthorized:
+		if w.Header().Get("WWW-Authenticate") == "" {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+	case http.StatusRequestEntityTooLarge:
+		// In HTTP/2 the header would end the whole connection with its other streams.
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	problem.Write(w, r, status, e)
+}
+
+// asSent returns what err is to the caller.
+func asSent(ctx context.Context, err error) (*transport.Error, int) {
+	var large *http.MaxBytesError
+	var other *statusError
+	switch {
+	case errors.As(err, &other):
+		return other.sent, other.status
+	case errors.As(err, &large):
+		return transport.Errorf(transport.InvalidArgument, "the body is larger than %d bytes", large.Limit),
+			http.StatusRequestEntityTooLarge
+	}
+	e := transport.AsError(err)
+	if e.Code == transport.Canceled && ctx.Err() == nil {
+		e = transport.NewError(transport.Internal, "internal error", err)
+	}
+	return e, e.Code.HTTPStatus()
+}

@@ -1,0 +1,137 @@
+// Package problem writes and reads a transport.Error as RFC 9457 problem details.
+package problem
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+	"github.com/mainstay-go/mainstay/transport"
+)
+
+const (
+	// maxBody bounds what is read of a problem.
+	maxBody = 64 << 10
+	// maxMessage and maxFields bound what is kept of it: it came from outside and goes to logs.
+	maxMessage = 1 << 10
+	maxFields  = 64
+	// maxDelay bounds what a callee may ask its caller to wait.
+	maxDelay = 24 * time.Hour
+)
+
+// details is the body. "type" is left out, which means about:blank: the status and the code say what went wrong.
+type details struct {
+	Title         string                     `json:"title"`
+	Status        int                        `json:"status"`
+	Detail        string                     `json:"detail,omitempty"`
+	Code          string                     `json:"code"`
+	Fields        []transport.FieldViolation `json:"fields,omitempty"`
+	CorrelationID string                     `json:"correlation_id,omitempty"`
+}
+
+// Write sends e with status. Headers that describe another body are removed; the others stay.
+func Write(w http.ResponseWriter, r *http.Request, status int, e *transport.Error) {
+	h := w.Header()
+	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Cache-Control"} {
+		h.Del(name)
+	}
+	if e.Delay > 0 {
+		h.Set(transport.HeaderRetryAfter, strconv.FormatInt(int64(math.Ceil(e.Delay.Seconds())), 10))
+	}
+	body, err := json.Marshal(details{
+		Title: title(status), Status: status, Detail: e.Message, Code: e.Code.String(), Fields: e.Fields,
+		CorrelationID: correlation.FromContext(r.Context()),
+	})
+	if err != nil {
+		body = []byte("{}") // strings and integers always encode
+	}
+	h.Set("Content-Type", transport.ContentTypeProblem)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller is gone: nobody is left to tell
+}
+
+func title(status int) string {
+	if status == 499 {
+		return "Client Closed Request"
+	}
+	return http.StatusText(status)
+}
+
+// Read returns the error that a response of 3xx, 4xx or 5xx stands for; Remote is set. What is not a problem of this
+// error model is read by its status alone: a body of another form (a proxy's page) is not kept. Read does not close
+// the body.
+func Read(resp *http.Response) *transport.Error {
+	e := &transport.Error{Code: fromStatus(resp.StatusCode), Message: title(resp.StatusCode), Remote: true}
+	if e.Message == "" {
+		e.Message = "status " + strconv.Itoa(resp.StatusCode)
+	}
+	e.Delay = retryAfter(resp.Header.Get(transport.HeaderRetryAfter))
+	if mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || mt != transport.ContentTypeProblem {
+		return e
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return e
+	}
+	var d details
+	if json.Unmarshal(body, &d) != nil {
+		return e
+	}
+	if c, ok := transport.CodeFromName(d.Code); ok && c != transport.OK {
+		e.Code = c
+	}
+	if d.Detail != "" {
+		e.Message = shorten(d.Detail)
+	}
+	for _, f := range d.Fields[:min(len(d.Fields), maxFields)] {
+		e.Fields = append(e.Fields, transport.FieldViolation{
+			Field: shorten(f.Field), Description: shorten(f.Description),
+		})
+	}
+	return e
+}
+
+// fromStatus never returns OK: the answer was not the one asked for.
+func fromStatus(status int) transport.Code {
+	if c := transport.CodeFromHTTPStatus(status); c != transport.OK {
+		return c
+	}
+	return transport.Unknown
+}
+
+// shorten cuts s at maxMessage bytes, between two runes.
+func shorten(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	n := maxMessage
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// retryAfter reads both forms of RFC 9110, 10.2.3. What cannot be read, or lies in the past, is zero.
+func retryAfter(s string) time.Duration {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, maxDelay)
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Until(at), 0), maxDelay)
+}
