@@ -58,7 +58,8 @@ type Broker interface {
 	Subscribe(ctx context.Context, o SubscribeOptions) (Subscription, error)
 }
 
-// Subscription receives. Receive is called by one goroutine at a time, the others from many.
+// Subscription receives. Receive is called by one goroutine at a time, the others from many. Ack and Extend of a
+// delivery that was settled already, or whose lease was lost, do nothing and return nil.
 type Subscription interface {
 	// Receive waits for at least one delivery and returns at most n, n > 0. It returns ctx's error when ctx ends, and
 	// then has taken nothing. After any other error it may be called again: the adapter reconnects by itself.
@@ -71,7 +72,7 @@ type Subscription interface {
 	// Extend renews the lease of ds for its full length from now.
 	Extend(ctx context.Context, ds []*Delivery) error
 	// Close ends the subscription in this process; what was not acknowledged is delivered again, elsewhere or later.
-	// Close ends a Receive that is under way, with [ErrClosed].
+	// Close ends a Receive that is under way, with [ErrClosed]. A second Close returns nil.
 	Close(ctx context.Context) error
 }
 

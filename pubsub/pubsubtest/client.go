@@ -1,0 +1,217 @@
+package pubsubtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mainstay-go/mainstay/pubsub"
+)
+
+var clientTests = []test{
+	{"HandlesKeysInOrder", handlesKeysInOrder},
+	{"DeadLettersOnce", deadLettersOnce},
+	{"KeepsALongHandlersMessage", keepsALongHandlersMessage},
+	{"StopsWithoutLoss", stopsWithoutLoss},
+	{"HandlesAStrangersMessage", handlesAStrangersMessage},
+}
+
+func (f *fixture) client() *pubsub.Client {
+	return pubsub.NewClient(f.broker, &pubsub.Options{
+		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
+// start runs s until the test ends or stop is called, which reports what Run returned.
+func (f *fixture) start(s *pubsub.Subscription) (stop func()) {
+	f.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			f.Errorf("Run: %v", err)
+		}
+	})
+	f.Cleanup(stop)
+	select {
+	case <-s.Ready():
+	case err := <-ended:
+		ended <- nil
+		f.Fatalf("Run returned %v before it was ready", err)
+	case <-time.After(patience):
+		f.Fatal("the subscription does not get ready")
+	}
+	return stop
+}
+
+// journal notes what handlers did.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+	changed chan struct{} // closed and replaced at each entry
+}
+
+func newJournal() *journal { return &journal{changed: make(chan struct{})} }
+
+func (j *journal) note(s string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, s)
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+// wait returns the entries once there are n.
+func (j *journal) wait(f *fixture, n int) []string {
+	f.Helper()
+	late := time.After(patience)
+	for {
+		j.mu.Lock()
+		entries, changed := slices.Clone(j.entries), j.changed
+		j.mu.Unlock()
+		if len(entries) >= n {
+			return entries
+		}
+		select {
+		case <-changed:
+		case <-late:
+			f.Fatalf("%d entries %v, want %d", len(entries), entries, n)
+		}
+	}
+}
+
+func (f *fixture) send(c *pubsub.Client, ms ...*pubsub.Message) {
+	f.Helper()
+	if err := c.Publish(f.Context(), f.topic, ms...); err != nil {
+		f.Fatalf("Publish: %v", err)
+	}
+}
+
+func handlesKeysInOrder(f *fixture) {
+	c, j := f.client(), newJournal()
+	failed := sync.Map{}
+	f.start(c.Subscribe(f.topic, "one", func(_ context.Context, m *pubsub.Message) error {
+		if _, again := failed.LoadOrStore(m.ID, true); !again && m.ID[2] == '3' {
+			return errors.New("once")
+		}
+		j.note(m.ID)
+		return nil
+	}, &pubsub.SubscriptionOptions{Lease: f.Lease, Retry: pubsub.Retry{MinBackoff: 50 * time.Millisecond}}))
+	const perKey, keys = 8, "abcd"
+	for i := range perKey {
+		for _, k := range keys {
+			f.send(c, &pubsub.Message{ID: fmt.Sprintf("%c-%d", k, i), Key: string(k)})
+		}
+	}
+	done := map[byte][]string{}
+	for _, id := range j.wait(f, perKey*len(keys)) {
+		done[id[0]] = append(done[id[0]], id)
+	}
+	for k, ids := range done {
+		if len(ids) != perKey || !slices.IsSorted(ids) {
+			f.Errorf("key %c was handled as %v, want %d in order", k, ids, perKey)
+		}
+	}
+}
+
+func deadLettersOnce(f *fixture) {
+	c, runs, letters := f.client(), newJournal(), newJournal()
+	dead := f.topic + ".dead-letter.one"
+	f.declare(dead)
+	f.start(c.Subscribe(dead, "reader", func(_ context.Context, m *pubsub.Message) error {
+		letters.note(fmt.Sprint(m.ID, " ", string(m.Data), " ", m.DeadLetter.Attempts, " ", m.DeadLetter.Error))
+		return nil
+	}, nil))
+	stop := f.start(c.Subscribe(f.topic, "one", func(_ context.Context, m *pubsub.Message) error {
+		runs.note(m.ID)
+		return errors.New("boom")
+	}, &pubsub.SubscriptionOptions{Lease: f.Lease, Retry: pubsub.Retry{MaxAttempts: 3, MinBackoff: time.Millisecond}}))
+	f.send(c, &pubsub.Message{ID: "poison", Data: []byte("body")})
+	if got := letters.wait(f, 1); got[0] != "poison body 3 boom" {
+		f.Errorf("dead letter %q, want %q", got[0], "poison body 3 boom")
+	}
+	stop()
+	f.subscribe("one").receiveNone(2 * f.Lease)
+	if got := runs.wait(f, 3); len(got) != 3 {
+		f.Errorf("the handler ran %d times, want 3", len(got))
+	}
+	if got := letters.wait(f, 1); len(got) != 1 {
+		f.Errorf("%d dead letters, want 1", len(got))
+	}
+}
+
+func keepsALongHandlersMessage(f *fixture) {
+	j := newJournal()
+	handle := func(ctx context.Context, m *pubsub.Message) error {
+		j.note("begin " + m.ID)
+		select {
+		case <-time.After(4 * f.Lease):
+		case <-ctx.Done():
+		}
+		j.note("end " + m.ID)
+		return nil
+	}
+	o := &pubsub.SubscriptionOptions{Lease: f.Lease}
+	// Two processes, as the broker sees it.
+	f.start(f.client().Subscribe(f.topic, "one", handle, o))
+	f.start(f.client().Subscribe(f.topic, "one", handle, o))
+	f.send(f.client(), &pubsub.Message{ID: "long"})
+	j.wait(f, 2)
+	f.subscribe("one").receiveNone(2 * f.Lease)
+	if got, want := j.wait(f, 2), []string{"begin long", "end long"}; !slices.Equal(got, want) {
+		f.Errorf("handlers did %v, want %v", got, want)
+	}
+}
+
+func stopsWithoutLoss(f *fixture) {
+	c, j := f.client(), newJournal()
+	handle := func(_ context.Context, m *pubsub.Message) error {
+		j.note(m.ID)
+		return nil
+	}
+	o := &pubsub.SubscriptionOptions{Lease: f.Lease, Concurrency: 2}
+	stop := f.start(c.Subscribe(f.topic, "one", handle, o))
+	const n = 60
+	for i := range n {
+		f.send(c, &pubsub.Message{ID: fmt.Sprintf("%02d", i)})
+		if i%20 == 10 {
+			stop()
+			stop = f.start(c.Subscribe(f.topic, "one", handle, o))
+		}
+	}
+	late := time.Now().Add(patience)
+	distinct := 0
+	for want := n; distinct < n && time.Now().Before(late); want++ {
+		got := j.wait(f, want)
+		slices.Sort(got)
+		distinct = len(slices.Compact(got))
+	}
+	if distinct != n {
+		f.Errorf("%d messages were handled, want %d", distinct, n)
+	}
+}
+
+func handlesAStrangersMessage(f *fixture) {
+	if f.Stranger == nil {
+		f.Skip("the harness cannot publish past the driver")
+	}
+	c, j := f.client(), newJournal()
+	f.start(c.Subscribe(f.topic, "one", func(_ context.Context, m *pubsub.Message) error {
+		if m.ID == "" || m.CorrelationID == "" {
+			f.Errorf("ID %q, correlation ID %q, want both filled in", m.ID, m.CorrelationID)
+		}
+		j.note(string(m.Data))
+		return nil
+	}, nil))
+	f.Stranger(f, f.topic, []byte("hello"))
+	j.wait(f, 1)
+}

@@ -1,0 +1,14 @@
+// Package pubsubtest tests brokers and what is built on them: [Run] is the suite that every adapter of package pubsub
+// passes, [NewFaulty] a driver that duplicates deliveries, fails publishes and loses acknowledgements on purpose.
+//
+// An adapter's own test is a few lines:
+//
+//	func TestConformance(t *testing.T) {
+//		pubsubtest.Run(t, pubsubtest.Harness{
+//			Broker: func(t testing.TB) driver.Broker { return &mempubsub.Broker{} },
+//		})
+//	}
+//
+// The suite uses real time, because real brokers do. It waits for things to happen, never for a time to pass, except
+// where the claim is that something does not happen.
+package pubsubtest

@@ -1,0 +1,155 @@
+package pubsubtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+	"github.com/mainstay-go/mainstay/resilience"
+)
+
+var publishTests = []test{
+	{"CarriesBytesAndAttributes", carriesBytesAndAttributes},
+	{"CarriesAnEmptyMessage", carriesAnEmptyMessage},
+	{"LeavesTheMessageToItsOwner", leavesTheMessageToItsOwner},
+	{"KeepsOrderWithinKey", keepsOrderWithinKey},
+	{"TakesLargeBatches", takesLargeBatches},
+	{"RefusesWhatIsTooLarge", refusesWhatIsTooLarge},
+	{"EndsWithItsContext", endsWithItsContext},
+}
+
+func carriesBytesAndAttributes(f *fixture) {
+	r := f.subscribe("one")
+	m := message("id with spaces, 100% and \"quotes\"", "schlüssel/ключ")
+	m.Data = []byte("\x00\xff\r\n\r\n{}")
+	maps.Copy(m.Attributes, map[string]string{
+		"content-type":            "application/json; charset=utf-8",
+		"traceparent":             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		"tracestate":              "vendor=opaque,other=a%20b",
+		"mainstay-correlation-id": "c-1",
+		"user":                    "  padded, Größe, 日本, %41 ",
+		"with_underscore.and.dot": "x",
+		"empty":                   "",
+	})
+	f.publish(m)
+	d := r.receive(1)[0]
+	if !slices.Equal(d.Data, m.Data) {
+		f.Errorf("Data = %q, want %q", d.Data, m.Data)
+	}
+	want := maps.Clone(m.Attributes)
+	// An empty value and none are the same to a reader of a map; brokers may drop it.
+	delete(want, "empty")
+	got := maps.Clone(d.Attributes)
+	delete(got, "empty")
+	if !reflect.DeepEqual(got, want) {
+		f.Errorf("Attributes = %q,\nwant %q", got, want)
+	}
+	if d.Position == "" {
+		f.Error("Position is empty, want the message's place in the broker")
+	}
+	if d.Attempt != 0 && d.Attempt != 1 {
+		f.Errorf("Attempt = %d, want 1, or 0 from a broker that does not count", d.Attempt)
+	}
+	r.ack(d)
+}
+
+func carriesAnEmptyMessage(f *fixture) {
+	r := f.subscribe("one")
+	m := message("empty", "")
+	m.Data = nil
+	f.publish(m)
+	d := r.receive(1)[0]
+	if len(d.Data) != 0 || d.Attributes["ce-id"] != "empty" {
+		f.Errorf("received %q with ID %q, want no data with ID \"empty\"", d.Data, d.Attributes["ce-id"])
+	}
+	r.ack(d)
+}
+
+func leavesTheMessageToItsOwner(f *fixture) {
+	r := f.subscribe("one")
+	m := message("mine", "")
+	f.publish(m)
+	m.Data[0] = 'X'
+	m.Attributes["ce-id"] = "changed"
+	if d := r.receive(1)[0]; string(d.Data) != "mine" || d.Attributes["ce-id"] != "mine" {
+		f.Errorf("received %q with ID %q, want what was there when Publish returned", d.Data, d.Attributes["ce-id"])
+	}
+}
+
+func keepsOrderWithinKey(f *fixture) {
+	r := f.subscribe("one")
+	const perKey = 20
+	keys := []string{"a", "b", "c"}
+	for i := 0; i < perKey; i += 2 {
+		var ms []driver.Message
+		for _, k := range keys {
+			ms = append(ms, message(fmt.Sprintf("%s-%02d", k, i), k), message(fmt.Sprintf("%s-%02d", k, i+1), k))
+		}
+		f.publish(ms...)
+	}
+	ds := r.receive(perKey * len(keys))
+	for _, k := range keys {
+		var got []string
+		for _, id := range ids(ds) {
+			if strings.HasPrefix(id, k) {
+				got = append(got, id)
+			}
+		}
+		if len(got) != perKey || !slices.IsSorted(got) {
+			f.Errorf("key %s arrived as %v, want %d in order", k, got, perKey)
+		}
+	}
+	r.ack(ds...)
+}
+
+func takesLargeBatches(f *fixture) {
+	r := f.subscribe("one")
+	ms := make([]driver.Message, 700)
+	for i := range ms {
+		ms[i] = message(fmt.Sprintf("%03d", i), "k")
+	}
+	f.publish(ms...)
+	ds := r.receive(len(ms))
+	if got := ids(ds); !slices.IsSorted(got) || len(slices.Compact(got)) != len(ms) {
+		f.Errorf("received %v, want 000 to 699 in order, each once", got)
+	}
+	r.ack(ds...)
+}
+
+func refusesWhatIsTooLarge(f *fixture) {
+	if f.MaxBytes == 0 {
+		f.Skip("the broker has no limit")
+	}
+	r := f.subscribe("one")
+	large := message("large", "")
+	large.Data = make([]byte, f.MaxBytes)
+	err := f.broker.Publish(f.Context(), f.topic, []driver.Message{large})
+	var tooLarge *driver.TooLargeError
+	if !errors.As(err, &tooLarge) || !resilience.IsPermanent(err) {
+		f.Errorf("Publish of %d bytes = %v, want a permanent *TooLargeError", f.MaxBytes, err)
+	}
+	// In a batch it costs itself alone.
+	err = f.broker.Publish(f.Context(), f.topic, []driver.Message{message("1", ""), large, message("2", "")})
+	var partly *driver.PublishError
+	if !errors.As(err, &partly) || !slices.Equal(partly.Indexes, []int{1}) || !errors.As(err, &tooLarge) {
+		f.Errorf("Publish of a batch = %v, want a *PublishError of index 1 with a *TooLargeError", err)
+	}
+	ds := r.receive(2)
+	if got := ids(ds); !slices.Equal(got, []string{"1", "2"}) {
+		f.Errorf("received %v, want the two that fit", got)
+	}
+	r.ack(ds...)
+}
+
+func endsWithItsContext(f *fixture) {
+	ctx, cancel := context.WithCancel(f.Context())
+	cancel()
+	if err := f.broker.Publish(ctx, f.topic, []driver.Message{message("late", "")}); err == nil {
+		f.Error("Publish with an ended context = nil, want an error")
+	}
+}

@@ -1,0 +1,172 @@
+package pubsubtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// Harness says how to reach the broker under test, and what it can do.
+type Harness struct {
+	// Broker returns the broker. Every test uses topics of its own, so that one broker may serve all. Required.
+	Broker func(t testing.TB) driver.Broker
+	// Lease is a lease that the broker keeps exactly enough to be tested. Zero means 1s.
+	Lease time.Duration
+	// Stranger publishes data to topic by the broker's own means, without any attribute. Nil skips those tests.
+	Stranger func(t testing.TB, topic string, data []byte)
+	// Restart ends the broker and starts it again with what it had stored. Nil skips those tests.
+	Restart func(t testing.TB)
+	// MaxBytes is more than any message may have. Zero, for a broker without a limit, skips those tests.
+	MaxBytes int
+}
+
+// Run tests that a broker keeps the contract of package driver, and that package pubsub on top of it keeps its own.
+func Run(t *testing.T, h Harness) {
+	if h.Lease == 0 {
+		h.Lease = time.Second
+	}
+	for _, group := range []struct {
+		name  string
+		tests []test
+	}{
+		{"Publish", publishTests}, {"Receive", receiveTests}, {"Lease", leaseTests}, {"Client", clientTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, test := range group.tests {
+				t.Run(test.name, func(t *testing.T) {
+					t.Parallel()
+					test.run(newFixture(t, h))
+				})
+			}
+		})
+	}
+	// By itself: it disturbs every other.
+	t.Run("Restart/KeepsWhatWasStored", func(t *testing.T) { keepsWhatWasStored(newFixture(t, h)) })
+}
+
+type test struct {
+	name string
+	run  func(*fixture)
+}
+
+// patience bounds the wait for what has to happen.
+const patience = 20 * time.Second
+
+// fixture is one test's broker and topic.
+type fixture struct {
+	testing.TB
+	Harness
+	broker driver.Broker
+	topic  string
+}
+
+func newFixture(t testing.TB, h Harness) *fixture {
+	f := &fixture{TB: t, Harness: h, broker: h.Broker(t), topic: "conformance." + strings.ToLower(rand.Text())}
+	f.declare(f.topic)
+	return f
+}
+
+func (f *fixture) declare(topic string) {
+	f.Helper()
+	if d, ok := f.broker.(driver.Declarer); ok {
+		if err := d.Declare(f.Context(), []string{topic}); err != nil {
+			f.Fatalf("Declare(%q): %v", topic, err)
+		}
+	}
+}
+
+// receiver is one open subscription and the test that reads from it.
+type receiver struct {
+	*fixture
+	sub driver.Subscription
+}
+
+func (f *fixture) subscribe(name string) *receiver {
+	f.Helper()
+	sub, err := f.broker.Subscribe(f.Context(), driver.SubscribeOptions{
+		Topic: f.topic, Name: name, Lease: f.Lease, MaxInFlight: 1000,
+	})
+	if err != nil {
+		f.Fatalf("Subscribe(%q, %q): %v", f.topic, name, err)
+	}
+	r := &receiver{fixture: f, sub: sub}
+	f.Cleanup(func() { r.close() })
+	return r
+}
+
+func (r *receiver) close() {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.sub.Close(ctx); err != nil {
+		r.Errorf("Close: %v", err)
+	}
+}
+
+func (f *fixture) publish(ms ...driver.Message) {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), patience)
+	defer cancel()
+	if err := f.broker.Publish(ctx, f.topic, ms); err != nil {
+		f.Fatalf("Publish: %v", err)
+	}
+}
+
+// message returns a message in the envelope that package pubsub gives it.
+func message(id, key string) driver.Message {
+	attrs := map[string]string{"ce-specversion": "1.0", "ce-id": id, "ce-source": "/conformance", "ce-type": "test"}
+	if key != "" {
+		attrs["ce-partitionkey"] = key
+	}
+	return driver.Message{ID: id, Key: key, Attributes: attrs, Data: []byte(id)}
+}
+
+// receive returns the next n deliveries.
+func (r *receiver) receive(n int) []*driver.Delivery {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	var got []*driver.Delivery
+	for len(got) < n {
+		ds, err := r.sub.Receive(ctx, n-len(got))
+		if err != nil {
+			r.Fatalf("Receive after %d of %d: %v", len(got), n, err)
+		}
+		if len(ds) == 0 || len(ds) > n-len(got) {
+			r.Fatalf("Receive(%d) returned %d deliveries, want 1 to %[1]d", n-len(got), len(ds))
+		}
+		got = append(got, ds...)
+	}
+	return got
+}
+
+// receiveNone fails when anything arrives within d.
+func (r *receiver) receiveNone(d time.Duration) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	defer cancel()
+	ds, err := r.sub.Receive(ctx, 1)
+	if !errors.Is(err, context.DeadlineExceeded) || len(ds) > 0 {
+		r.Fatalf("Receive = %v, %v, want nothing until the context's deadline", ids(ds), err)
+	}
+}
+
+func (r *receiver) ack(ds ...*driver.Delivery) {
+	r.Helper()
+	if err := r.sub.Ack(r.Context(), ds); err != nil {
+		r.Fatalf("Ack: %v", err)
+	}
+}
+
+func ids(ds []*driver.Delivery) []string {
+	s := make([]string, len(ds))
+	for i, d := range ds {
+		s[i] = string(d.Data)
+	}
+	return s
+}
