@@ -1,0 +1,18 @@
+// Package logging sets log/slog up for a service: JSON lines, a level that can change at run time, and on every record
+// the IDs that join it with its request.
+//
+//	level := new(slog.LevelVar)
+//	log := logging.New(os.Stderr, &logging.Options{Level: level})
+//	log.InfoContext(ctx, "paid", "amount", 5)
+//	// {"time":"…","level":"INFO","msg":"paid","correlation_id":"c-1","trace_id":"4bf9…","span_id":"00f0…","amount":5}
+//
+// There is no logger type of its own: what comes back is a *slog.Logger, and [Handler] works over any slog.Handler.
+//
+// What it promises: correlation_id, trace_id and span_id (the names that the OpenTelemetry specification gives for logs
+// in other formats) are at the top level, each once, whatever groups the logger has opened and whatever it was derived
+// from; the value of an attribute whose key says secret is not written (see [Options].Redact).
+//
+// What it does not: it does not look for secrets in messages, in errors, nor inside structs and maps. Wrap those in a
+// [Secret] where they are read. Records without a context (Info, for InfoContext) have no IDs: there is nowhere to take
+// them from. It samples nothing and sends nothing.
+package logging

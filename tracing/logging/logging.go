@@ -1,0 +1,46 @@
+package logging
+
+import (
+	"context"
+	"io"
+	"log/slog"
+)
+
+// Format is how records are written.
+type Format uint8
+
+const (
+	JSON Format = iota // one JSON object a line, as slog.JSONHandler writes it; the default
+	Text               // key=value pairs, one record a line, as slog.TextHandler writes it; for terminals
+)
+
+// Options says how to log.
+type Options struct {
+	// Format of the records. Zero means [JSON]. [NewHandler] ignores it.
+	Format Format
+	// Level is the lowest level that is written. Nil means slog.LevelInfo; a *slog.LevelVar can change at run time.
+	// [NewHandler] ignores it.
+	Level slog.Leveler
+	// Attrs yield attributes from a record's context, added at the top level beside the IDs (auth.LogAttrs is one).
+	// They are called for every record, concurrently, and must not log with the same logger. Nil means none.
+	Attrs []func(context.Context) []slog.Attr
+	// Redact lists what the keys of secrets end with, in any case: "token" covers "access_token" and
+	// "refreshToken", not "token_count". The value of such an attribute, a whole group too, is written as
+	// "[REDACTED]". Nil means [DefaultRedact]; empty and not nil is off.
+	Redact []string
+}
+
+// New returns a logger that writes to w. Nil options are the defaults. One record is one Write, never two at once; a
+// failed Write loses its record silently, as slog has it.
+func New(w io.Writer, o *Options) *slog.Logger {
+	if o == nil {
+		o = &Options{}
+	}
+	var next slog.Handler
+	if o.Format == Text {
+		next = slog.NewTextHandler(w, &slog.HandlerOptions{Level: o.Level})
+	} else {
+		next = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level})
+	}
+	return slog.New(NewHandler(next, o))
+}
