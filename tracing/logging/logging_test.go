@@ -125,12 +125,17 @@ func TestHandler(t *testing.T) {
 		parent := over(&buf, nil).WithGroup("p").WithGroup("q").WithGroup("r").With("a", 1).With("b", 2).With("c", 3)
 		first, second := parent.With("d", 4), parent.With("e", 5)
 		third, fourth := parent.WithGroup("s"), parent.WithGroup("t")
-		for _, l := range []*slog.Logger{first, second, third, fourth, parent} {
+		bare := over(&buf, nil).WithGroup("p").WithGroup("q").WithGroup("r")
+		fifth, sixth := bare.WithGroup("s"), bare.WithGroup("t")
+		for _, l := range []*slog.Logger{first, second, third, fourth, parent, fifth, sixth} {
 			l.Info("m", "k", 0)
 		}
 		want := ""
 		for _, own := range []string{`"d":4,"k":0`, `"e":5,"k":0`, `"s":{"k":0}`, `"t":{"k":0}`, `"k":0`} {
 			want += `{"level":"INFO","msg":"m","p":{"q":{"r":{"a":1,"b":2,"c":3,` + own + "}}}}\n"
+		}
+		for _, own := range []string{"s", "t"} {
+			want += `{"level":"INFO","msg":"m","p":{"q":{"r":{"` + own + "\":{\"k\":0}}}}}\n"
 		}
 		if got := buf.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

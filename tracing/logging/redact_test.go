@@ -67,6 +67,14 @@ func TestRedact(t *testing.T) {
 		})
 	}
 
+	t.Run("LeavesTheCallersAttributesAlone", func(t *testing.T) {
+		attrs := []slog.Attr{slog.String("password", secret)}
+		over(&bytes.Buffer{}, nil).Handler().WithAttrs(attrs)
+		if got := attrs[0].Value.String(); got != secret {
+			t.Errorf("got %q, want it untouched", got)
+		}
+	})
+
 	t.Run("LeavesTheCallersGroupAlone", func(t *testing.T) {
 		over(&bytes.Buffer{}, nil).Info("m", slog.Any("g", nested))
 		if got := nested.Group()[1].Value.Group()[0].Value.String(); got != secret {
