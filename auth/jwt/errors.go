@@ -1,0 +1,55 @@
+package jwt
+
+import (
+	"errors"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+
+	"github.com/mainstay-go/mainstay/auth"
+)
+
+// Reason classifies why a token was refused. It is one of few fixed words, and so fits a metric label.
+type Reason string
+
+// The reasons, in the order in which a token is checked: the first that applies is the one.
+const (
+	ReasonTooLarge      Reason = "too_large"      // longer than VerifierOptions.MaxBytes
+	ReasonMalformed     Reason = "malformed"      // no token, or a claim that is repeated or of the wrong type
+	ReasonCritical      Reason = "critical"       // a "crit" header: extensions that must be understood, and are not
+	ReasonType          Reason = "type"           // a "typ" header of another kind of token
+	ReasonUnknownKey    Reason = "unknown_key"    // no "kid", or one that no key has
+	ReasonAlgorithm     Reason = "algorithm"      // an "alg" that is not the key's
+	ReasonSignature     Reason = "signature"      // not signed by the key
+	ReasonIssuer        Reason = "issuer"         // "iss" missing, or another
+	ReasonAudience      Reason = "audience"       // "aud" missing, or others only
+	ReasonSubject       Reason = "subject"        // "sub" missing
+	ReasonExpiryMissing Reason = "expiry_missing" // no "exp"
+	ReasonExpired       Reason = "expired"        // "exp" has passed
+	ReasonNotYetValid   Reason = "not_yet_valid"  // "nbf" or "iat" is still to come
+)
+
+// Error is the refusal of a token. It matches auth.ErrInvalidToken.
+type Error struct {
+	Reason Reason
+}
+
+// Error returns "jwt: invalid token: " and the reason.
+func (e *Error) Error() string { return "jwt: invalid token: " + string(e.Reason) }
+
+// Is reports whether target is auth.ErrInvalidToken.
+func (e *Error) Is(target error) bool { return target == auth.ErrInvalidToken }
+
+// refusal translates an error of the parser. What it says of the token is left behind.
+func refusal(err error) *Error {
+	if own, ok := errors.AsType[*Error](err); ok {
+		return own
+	}
+	switch {
+	case errors.Is(err, gojwt.ErrTokenSignatureInvalid):
+		return &Error{ReasonSignature}
+	case errors.Is(err, gojwt.ErrTokenUnverifiable):
+		// Of the library's own cases only this one is left: an "alg" that is missing, or that it has never heard of.
+		return &Error{ReasonAlgorithm}
+	}
+	return &Error{ReasonMalformed}
+}

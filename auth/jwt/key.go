@@ -1,0 +1,151 @@
+package jwt
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+)
+
+// MinSecret is the shortest secret of an HS256 key, in bytes: the size of the hash's output, which RFC 7518
+// section 3.2 demands.
+const MinSecret = 32
+
+// Key is one key with its name and its one algorithm: make it with [NewHS256Key], [NewEd25519Key] or
+// [NewEd25519PublicKey]. The zero Key is refused by [NewIssuer] and [NewVerifier]. However a Key is printed, logged or
+// encoded, its secret does not show.
+type Key struct {
+	// Behind a pointer, so that printing a struct that holds a Key in an unexported field, where fmt cannot call the
+	// methods below, shows an address.
+	m *material
+}
+
+type material struct {
+	id     string
+	method gojwt.SigningMethod
+	sign   any // what method takes to sign; nil where the key can only verify
+	verify any // what method takes to verify
+}
+
+// NewHS256Key returns a key that signs and verifies with HMAC SHA-256. Tokens name it by id.
+//
+// The secret has at least [MinSecret] bytes of randomness (crypto/rand, not a passphrase); it is copied. What is
+// evidently no secret is refused: one byte repeated, and a public key, certificate or key file in PEM, DER, JWK or
+// OpenSSH form, since a verifier whose "secret" is public accepts anybody's tokens.
+func NewHS256Key(id string, secret []byte) (Key, error) {
+	if id == "" {
+		return Key{}, errors.New("jwt: HS256 key: no ID")
+	}
+	if err := checkSecret(secret); err != nil {
+		return Key{}, fmt.Errorf("jwt: HS256 key %q: %w", id, err)
+	}
+	secret = bytes.Clone(secret)
+	return Key{&material{id: id, method: gojwt.SigningMethodHS256, sign: secret, verify: secret}}, nil
+}
+
+// NewEd25519Key returns a key that signs and verifies with Ed25519: signer is an ed25519.PrivateKey, or stands for one
+// that is kept elsewhere. Its Sign must be safe for concurrent use and bound its own time. Tokens name the key by id.
+func NewEd25519Key(id string, signer crypto.Signer) (Key, error) {
+	if signer == nil {
+		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: no signer", id)
+	}
+	if private, ok := signer.(ed25519.PrivateKey); ok && len(private) != ed25519.PrivateKeySize {
+		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: %d bytes, want %d", id, len(private), ed25519.PrivateKeySize)
+	}
+	public, ok := signer.Public().(ed25519.PublicKey)
+	if !ok {
+		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: the signer is of another algorithm (%T)", id, signer.Public())
+	}
+	k, err := NewEd25519PublicKey(id, public)
+	if err != nil {
+		return Key{}, err
+	}
+	k.m.sign = signer
+	return k, nil
+}
+
+// NewEd25519PublicKey returns a key that verifies what the private key of public has signed under the name id.
+func NewEd25519PublicKey(id string, public ed25519.PublicKey) (Key, error) {
+	if id == "" {
+		return Key{}, errors.New("jwt: Ed25519 key: no ID")
+	}
+	if len(public) != ed25519.PublicKeySize {
+		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: %d bytes, want %d", id, len(public), ed25519.PublicKeySize)
+	}
+	public = bytes.Clone(public)
+	return Key{&material{id: id, method: gojwt.SigningMethodEdDSA, verify: public}}, nil
+}
+
+// String returns the algorithm and the ID.
+func (k Key) String() string {
+	if k.m == nil {
+		return "no key"
+	}
+	return fmt.Sprintf("%s key %q", k.m.method.Alg(), k.m.id)
+}
+
+// Format prints what String returns, whatever the verb: some verbs would print the secret's bytes.
+func (k Key) Format(s fmt.State, _ rune) { _, _ = fmt.Fprint(s, k.String()) }
+
+// LogValue returns what String returns.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalJSON encodes what String returns.
+func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
+
+// checkSecret refuses what cannot be a shared secret.
+func checkSecret(secret []byte) error {
+	if len(secret) < MinSecret {
+		return fmt.Errorf("the secret has %d bytes, want at least %d", len(secret), MinSecret)
+	}
+	if bytes.Count(secret, secret[:1]) == len(secret) {
+		return errors.New("the secret is one byte repeated")
+	}
+	text := bytes.TrimSpace(secret)
+	switch {
+	case bytes.Contains(text, []byte("-----BEGIN ")):
+		return errors.New("the secret is a PEM file")
+	case bytes.HasPrefix(text, []byte("ssh-")), bytes.HasPrefix(text, []byte("ecdsa-sha2-")):
+		return errors.New("the secret is an OpenSSH public key")
+	case bytes.HasPrefix(text, []byte("{")) && json.Valid(text):
+		return errors.New("the secret is a JSON document, such as a JWK")
+	case isDER(secret), isBase64DER(text):
+		return errors.New("the secret is a key or certificate of an asymmetric algorithm")
+	}
+	return nil
+}
+
+// isBase64DER reports whether text is the body of a PEM file.
+func isBase64DER(text []byte) bool {
+	der := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(der, text)
+	return err == nil && isDER(der[:n])
+}
+
+// isDER reports whether b is a public key, a private key or a certificate.
+func isDER(b []byte) bool {
+	if _, err := x509.ParsePKIXPublicKey(b); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PublicKey(b); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS8PrivateKey(b); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(b); err == nil {
+		return true
+	}
+	if _, err := x509.ParseECPrivateKey(b); err == nil {
+		return true
+	}
+	_, err := x509.ParseCertificate(b)
+	return err == nil
+}

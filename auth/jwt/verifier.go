@@ -1,0 +1,197 @@
+package jwt
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+
+	"github.com/mainstay-go/mainstay/auth"
+)
+
+const (
+	defaultLeeway   = 30 * time.Second
+	defaultMaxBytes = 8 << 10
+)
+
+// VerifierOptions of a [Verifier]. Keys, Issuer and Audience are required.
+type VerifierOptions struct {
+	// Keys are accepted side by side, found by their IDs, which must differ.
+	Keys []Key
+	// Issuer is what "iss" must be.
+	Issuer string
+	// Audience is what "aud" must be or contain: the name of the service that verifies.
+	Audience string
+	// AnyAudience accepts tokens that were made for somebody else, and those made for nobody: each service that such
+	// a token is sent to can use it against all the others. Audience must then be empty.
+	AnyAudience bool
+	// Kind of the principals that Issuer vouches for. Zero means auth.KindService.
+	Kind auth.Kind
+	// Leeway is how far clocks may differ: that long a token is still accepted after "exp", and already before "nbf"
+	// and "iat". Zero means 30s; negative means none.
+	Leeway time.Duration
+	// MaxBytes bounds the token's length. Zero means 8 KiB; negative means no bound.
+	MaxBytes int
+}
+
+// Verifier checks tokens. It implements auth.Verifier and is safe for concurrent use.
+type Verifier struct {
+	keys     map[string]*material
+	issuer   string
+	audience string // "" is any
+	kind     auth.Kind
+	leeway   time.Duration
+	maxBytes int // 0 is no bound
+	parser   *gojwt.Parser
+}
+
+var _ auth.Verifier = (*Verifier)(nil)
+
+// NewVerifier returns a Verifier. It fails where a required option is missing, where two keys have one ID, and where
+// the secret of one key is the public key of another.
+func NewVerifier(o *VerifierOptions) (*Verifier, error) {
+	if o == nil {
+		o = &VerifierOptions{}
+	}
+	switch {
+	case o.Issuer == "":
+		return nil, errors.New("jwt: verifier: no Issuer")
+	case o.Audience == "" && !o.AnyAudience:
+		return nil, errors.New("jwt: verifier: no Audience; AnyAudience: true accepts tokens made for others")
+	case o.Audience != "" && o.AnyAudience:
+		return nil, errors.New("jwt: verifier: both Audience and AnyAudience")
+	case len(o.Keys) == 0:
+		return nil, errors.New("jwt: verifier: no Keys")
+	}
+	v := &Verifier{
+		keys:     make(map[string]*material, len(o.Keys)),
+		issuer:   o.Issuer,
+		audience: o.Audience,
+		kind:     o.Kind,
+		leeway:   max(o.Leeway, 0),
+		maxBytes: max(o.MaxBytes, 0),
+		// The claims are checked below, in an order that gives every refusal one reason.
+		parser: gojwt.NewParser(gojwt.WithStrictDecoding(), gojwt.WithoutClaimsValidation()),
+	}
+	if o.Kind == auth.KindUnknown {
+		v.kind = auth.KindService
+	}
+	if o.Leeway == 0 {
+		v.leeway = defaultLeeway
+	}
+	if o.MaxBytes == 0 {
+		v.maxBytes = defaultMaxBytes
+	}
+	for _, k := range o.Keys {
+		if err := v.add(k); err != nil {
+			return nil, fmt.Errorf("jwt: verifier: %w", err)
+		}
+	}
+	return v, nil
+}
+
+// add accepts k.
+func (v *Verifier) add(k Key) error {
+	if k.m == nil {
+		return errors.New("a zero Key")
+	}
+	if _, ok := v.keys[k.m.id]; ok {
+		return fmt.Errorf("two keys with the ID %q", k.m.id)
+	}
+	for _, other := range v.keys {
+		if bytes.Equal(keyBytes(other), keyBytes(k.m)) && other.method != k.m.method {
+			return fmt.Errorf("the secret of one of the keys %q and %q is the public key of the other", other.id, k.m.id)
+		}
+	}
+	v.keys[k.m.id] = k.m
+	return nil
+}
+
+// keyBytes returns the secret, or the public key.
+func keyBytes(m *material) []byte {
+	if public, ok := m.verify.(ed25519.PublicKey); ok {
+		return public
+	}
+	secret, _ := m.verify.([]byte)
+	return secret
+}
+
+// Verify checks token and returns whose it is. Its error, where there is one, is an [*Error]. It takes the time of
+// one signature check and waits for nothing.
+func (v *Verifier) Verify(_ context.Context, token string) (auth.Principal, error) {
+	if v.maxBytes > 0 && len(token) > v.maxBytes {
+		return auth.Principal{}, &Error{ReasonTooLarge}
+	}
+	if strings.ContainsAny(token, "\r\n") {
+		// encoding/base64 skips them: the same token would have many spellings.
+		return auth.Principal{}, &Error{ReasonMalformed}
+	}
+	c := &claims{}
+	if _, err := v.parser.ParseWithClaims(token, c, v.find); err != nil {
+		return auth.Principal{}, refusal(err)
+	}
+	if reason := v.check(c, time.Now()); reason != "" {
+		return auth.Principal{}, &Error{reason}
+	}
+	return auth.Principal{
+		Subject:  c.Subject,
+		Issuer:   c.Issuer,
+		Kind:     v.kind,
+		Audience: c.Audience,
+		Scopes:   strings.Fields(c.Scope),
+		ID:       c.ID,
+		Expires:  c.ExpiresAt.Time,
+	}, nil
+}
+
+// find returns what verifies token, by its header.
+func (v *Verifier) find(token *gojwt.Token) (any, error) {
+	if _, ok := token.Header["crit"]; ok {
+		return nil, &Error{ReasonCritical}
+	}
+	if typ, ok := token.Header["typ"]; ok && !accessToken(typ) {
+		return nil, &Error{ReasonType}
+	}
+	id, _ := token.Header["kid"].(string)
+	key, ok := v.keys[id]
+	if !ok {
+		return nil, &Error{ReasonUnknownKey}
+	}
+	if token.Method != key.method {
+		return nil, &Error{ReasonAlgorithm}
+	}
+	return key.verify, nil
+}
+
+// accessToken reports whether a "typ" header is that of a plain token, or of an access token of RFC 9068. Others are
+// signed by the same keys for other ends, such as log-out and DPoP tokens.
+func accessToken(typ any) bool {
+	s, _ := typ.(string)
+	return strings.EqualFold(s, "JWT") || strings.EqualFold(s, "at+jwt") || strings.EqualFold(s, "application/at+jwt")
+}
+
+// check returns why the claims of a token with a good signature are refused at now, "" where they are not.
+func (v *Verifier) check(c *claims, now time.Time) Reason {
+	switch {
+	case c.Issuer != v.issuer:
+		return ReasonIssuer
+	case v.audience != "" && !slices.Contains(c.Audience, v.audience):
+		return ReasonAudience
+	case c.Subject == "":
+		return ReasonSubject
+	case c.ExpiresAt == nil:
+		return ReasonExpiryMissing
+	case !now.Before(c.ExpiresAt.Add(v.leeway)):
+		return ReasonExpired
+	case c.NotBefore != nil && now.Before(c.NotBefore.Add(-v.leeway)),
+		c.IssuedAt != nil && now.Before(c.IssuedAt.Add(-v.leeway)):
+		return ReasonNotYetValid
+	}
+	return ""
+}
