@@ -25,7 +25,7 @@ func New(t testing.TB) *Authority {
 	if err != nil {
 		t.Fatalf("authtest: generate a key: %v", err)
 	}
-	key, err := jwt.NewEd25519Key("authtest", private)
+	key, err := jwt.Ed25519("authtest", private)
 	if err != nil {
 		t.Fatalf("authtest: %v", err)
 	}

@@ -1,7 +1,7 @@
 // Package jwt makes and checks the short-lived tokens by which services prove who they are: [Issuer] is an
 // auth.TokenSource, [Verifier] an auth.Verifier, and a [Key] is what the two share, or the two halves of a pair.
 //
-//	key, err := jwt.NewHS256Key("2026-10", secret) // the same in all services, or an Ed25519 pair
+//	key, err := jwt.HS256("2026-10", secret) // the same in all services, or an Ed25519 pair
 //	issuer, err := jwt.NewIssuer(&jwt.IssuerOptions{Issuer: "shop", Subject: "orders", Key: key})
 //	verifier, err := jwt.NewVerifier(&jwt.VerifierOptions{
 //		Issuer: "shop", Audience: "users", Keys: []jwt.Key{key},
@@ -21,7 +21,7 @@
 // # Who signs what
 //
 // With HS256, whoever can check a token can also make one, for every subject: it fits services of one owner that share
-// a secret. With Ed25519 only the holder of the private key can make tokens; verifiers get [NewEd25519PublicKey].
+// a secret. With Ed25519 only the holder of the private key can make tokens; verifiers get [Ed25519Public].
 //
 // # What it does not
 //

@@ -18,8 +18,8 @@ import (
 // section 3.2 demands.
 const MinSecret = 32
 
-// Key is one key with its name and its one algorithm: make it with [NewHS256Key], [NewEd25519Key] or
-// [NewEd25519PublicKey]. The zero Key is refused by [NewIssuer] and [NewVerifier]. However a Key is printed, logged or
+// Key is one key with its name and its one algorithm: make it with [HS256], [Ed25519] or
+// [Ed25519Public]. The zero Key is refused by [NewIssuer] and [NewVerifier]. However a Key is printed, logged or
 // encoded, its secret does not show.
 type Key struct {
 	// Behind a pointer, so that printing a struct that holds a Key in an unexported field, where fmt cannot call the
@@ -34,12 +34,12 @@ type material struct {
 	verify any // what method takes to verify
 }
 
-// NewHS256Key returns a key that signs and verifies with HMAC SHA-256. Tokens name it by id.
+// HS256 returns a key that signs and verifies with HMAC SHA-256. Tokens name it by id.
 //
 // The secret has at least [MinSecret] bytes of randomness (crypto/rand, not a passphrase); it is copied. What is
 // evidently no secret is refused: one byte repeated, and a public key, certificate or key file in PEM, DER, JWK or
 // OpenSSH form, since a verifier whose "secret" is public accepts anybody's tokens.
-func NewHS256Key(id string, secret []byte) (Key, error) {
+func HS256(id string, secret []byte) (Key, error) {
 	if id == "" {
 		return Key{}, errors.New("jwt: HS256 key: no ID")
 	}
@@ -50,9 +50,9 @@ func NewHS256Key(id string, secret []byte) (Key, error) {
 	return Key{&material{id: id, method: gojwt.SigningMethodHS256, sign: secret, verify: secret}}, nil
 }
 
-// NewEd25519Key returns a key that signs and verifies with Ed25519: signer is an ed25519.PrivateKey, or stands for one
+// Ed25519 returns a key that signs and verifies with Ed25519: signer is an ed25519.PrivateKey, or stands for one
 // that is kept elsewhere. Its Sign must be safe for concurrent use and bound its own time. Tokens name the key by id.
-func NewEd25519Key(id string, signer crypto.Signer) (Key, error) {
+func Ed25519(id string, signer crypto.Signer) (Key, error) {
 	if signer == nil {
 		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: no signer", id)
 	}
@@ -63,7 +63,7 @@ func NewEd25519Key(id string, signer crypto.Signer) (Key, error) {
 	if !ok {
 		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: the signer is of another algorithm (%T)", id, signer.Public())
 	}
-	k, err := NewEd25519PublicKey(id, public)
+	k, err := Ed25519Public(id, public)
 	if err != nil {
 		return Key{}, err
 	}
@@ -71,8 +71,8 @@ func NewEd25519Key(id string, signer crypto.Signer) (Key, error) {
 	return k, nil
 }
 
-// NewEd25519PublicKey returns a key that verifies what the private key of public has signed under the name id.
-func NewEd25519PublicKey(id string, public ed25519.PublicKey) (Key, error) {
+// Ed25519Public returns a key that verifies what the private key of public has signed under the name id.
+func Ed25519Public(id string, public ed25519.PublicKey) (Key, error) {
 	if id == "" {
 		return Key{}, errors.New("jwt: Ed25519 key: no ID")
 	}
