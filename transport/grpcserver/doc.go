@@ -1,0 +1,3 @@
+// Package grpcserver serves gRPC under a context: identified, observed and authenticated calls, and an end that is
+// bounded.
+package grpcserver
