@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -49,8 +50,8 @@ func isBusy(err error) bool {
 	return ok && c&0xff == sqliteBusy
 }
 
-// sqliteCode returns the extended result code in err's chain. Code() int is a common method: only an error that also
-// names its result code as SQLite drivers do, "(SQLITE_…)" or by SQLite's own words for busy, is taken for one.
+// sqliteCode returns the extended result code in err's chain. Code() int is a common method: only an error whose text
+// shows its code as the driver's does, "database is locked (517)", is taken for one.
 func sqliteCode(err error) (int, bool) {
 	var c interface {
 		error
@@ -59,8 +60,7 @@ func sqliteCode(err error) (int, bool) {
 	if !errors.As(err, &c) {
 		return 0, false
 	}
-	text := c.Error()
-	return c.Code(), strings.Contains(text, "SQLITE_") || strings.Contains(text, "database is locked")
+	return c.Code(), strings.Contains(c.Error(), "("+strconv.Itoa(c.Code())+")")
 }
 
 // commitUnknown reports whether err, returned by a COMMIT under ctx, leaves open what became of it. An answer of the

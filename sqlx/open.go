@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/url"
 	"regexp"
 	"slices"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mainstay-go/mainstay/internal/backoff"
 )
 
 const (
@@ -125,25 +126,23 @@ func withDefaults(d Dialect, dsn string, o *Options) Options {
 
 // await pings db until it answers, ctx ends, or the answer is one that waiting does not change.
 func await(ctx context.Context, d Dialect, db *sql.DB, dsn string, log *slog.Logger) error {
-	for pause := pingMinBackoff; ; pause = min(2*pause, pingMaxBackoff) {
+	for attempt := 1; ; attempt++ {
 		err := ping(ctx, db)
 		if err == nil {
 			return nil
+		}
+		if unparsable(err) {
+			return errDSN(d)
 		}
 		err = fmt.Errorf("sqlx: open %v: %w", d, scrub(err, dsn))
 		if hopeless(d, err) {
 			return err
 		}
-		if ctx.Err() != nil {
-			return errors.Join(err, context.Cause(ctx))
+		if ctx.Err() == nil {
+			log.WarnContext(ctx, "sqlx: database not there yet", "db_system_name", d.String(), "error", err)
 		}
-		log.WarnContext(ctx, "sqlx: database not there yet", "db_system_name", d.String(), "error", err)
-		t := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return errors.Join(err, context.Cause(ctx))
-		case <-t.C:
+		if cause := pause(ctx, backoff.Delay(attempt, pingMinBackoff, pingMaxBackoff)); cause != nil {
+			return fmt.Errorf("%w: %w", err, cause)
 		}
 	}
 }
@@ -182,6 +181,17 @@ func findDriver(d Dialect, name, dsn string) (driver.Driver, error) {
 // errDSN says that the driver does not understand the DSN. The driver's own words usually quote it.
 func errDSN(d Dialect) error {
 	return fmt.Errorf("sqlx: open %v: the driver cannot parse the data source name", d)
+}
+
+// unparsable reports whether err says so at the first connection: pgx reads the DSN no sooner, and tells it by a type
+// that cannot be named without importing pgx.
+func unparsable(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if strings.HasSuffix(fmt.Sprintf("%T", err), ".ParseConfigError") {
+			return true
+		}
+	}
+	return false
 }
 
 // scrubbed is err with the DSN taken out of its text.

@@ -5,14 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/mainstay-go/mainstay/internal/backoff"
 )
 
 const (
 	defaultMaxAttempts = 10
-	txMinBackoff       = 5 * time.Millisecond
+	txMinBackoff       = 2 * time.Millisecond
 	txMaxBackoff       = 500 * time.Millisecond
 )
 
@@ -33,7 +34,7 @@ type TxOptions struct {
 // calls runtime.Goexit. A panic goes on to the caller as it was.
 //
 // When f, or the commit, meets a conflict ([IsConflict]), InTx rolls back and runs f again in a new transaction, after
-// a pause of random length below 5ms, 10ms, 20ms, … 500ms, until MaxAttempts are used up or ctx ends; the error
+// a random pause between 2ms and 2ms·2ⁿ, the latter at most 500ms, until MaxAttempts are used up or ctx ends; the error
 // returned then matches the driver's. So f runs more than once: what it does outside tx must bear that, and what
 // depends on the commit goes into [AfterCommit]. No other error is tried again. Where a connection is lost during the
 // commit, the error matches [ErrCommitUnknown].
@@ -65,7 +66,7 @@ func InTx(ctx context.Context, db *sql.DB, f func(ctx context.Context, tx *sql.T
 		if attempt >= opt.MaxAttempts {
 			return fmt.Errorf("sqlx: transaction gave up after %d attempts: %w", attempt, err)
 		}
-		if cause := pause(ctx, attempt); cause != nil {
+		if cause := pause(ctx, backoff.Delay(attempt, txMinBackoff, txMaxBackoff)); cause != nil {
 			return fmt.Errorf("sqlx: transaction gave up after %d attempts: %w: %w", attempt, cause, err)
 		}
 	}
@@ -99,11 +100,9 @@ func runTx(ctx context.Context, s *txState, f func(context.Context, *sql.Tx) err
 	return nil
 }
 
-// pause waits before the attempt after attempt, with full jitter: those who collided spread out over the whole of it.
-// It returns the cause when ctx ends first.
-func pause(ctx context.Context, attempt int) error {
-	limit := min(txMinBackoff<<min(attempt-1, 16), txMaxBackoff)
-	t := time.NewTimer(rand.N(limit))
+// pause waits for d and returns the cause when ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

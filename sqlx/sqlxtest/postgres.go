@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ var private struct {
 	once sync.Once
 	url  *url.URL
 	err  error
+	end  io.Closer // the server stops when this is closed, which includes being garbage collected
 }
 
 // server returns the URL of a server, or skips t.
@@ -93,7 +95,7 @@ func startServer(bin string) (*url.URL, error) {
 	}
 	cmd := exec.Command("/bin/sh", "-c", watch, "sh", bin, dir)
 	cmd.Dir, cmd.SysProcAttr = dir, who
-	if _, err := cmd.StdinPipe(); err != nil {
+	if private.end, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {

@@ -1,9 +1,11 @@
 package sqlxtest
 
 import (
+	"context"
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the drivers that the dialects name
 	_ "modernc.org/sqlite"
@@ -46,7 +48,9 @@ func DSN(t testing.TB, d sqlx.Dialect) string {
 
 func open(t testing.TB, d sqlx.Dialect) *sql.DB {
 	t.Helper()
-	db, err := sqlx.Open(t.Context(), d, DSN(t, d), &sqlx.Options{Registerer: prometheus.NewRegistry()})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	db, err := sqlx.Open(ctx, d, DSN(t, d), &sqlx.Options{Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
