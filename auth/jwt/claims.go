@@ -56,11 +56,11 @@ func (c *claims) target(name string) any {
 	case "aud":
 		return &c.Audience
 	case "exp":
-		return date{&c.ExpiresAt}
+		return &date{&c.ExpiresAt}
 	case "nbf":
-		return date{&c.NotBefore}
+		return &date{&c.NotBefore}
 	case "iat":
-		return date{&c.IssuedAt}
+		return &date{&c.IssuedAt}
 	case "jti":
 		return &c.ID
 	case "scope":
@@ -74,7 +74,7 @@ func (c *claims) target(name string) any {
 type date struct{ to **gojwt.NumericDate }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (d date) UnmarshalJSON(data []byte) error {
+func (d *date) UnmarshalJSON(data []byte) error {
 	var seconds *float64
 	if err := json.Unmarshal(data, &seconds); err != nil {
 		return err

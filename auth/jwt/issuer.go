@@ -89,14 +89,15 @@ func NewIssuer(o *IssuerOptions) (*Issuer, error) {
 	if i.o.Logger == nil {
 		i.o.Logger = slog.Default()
 	}
+	key := o.Key.material()
 	switch {
 	case o.Issuer == "":
 		return nil, errors.New("jwt: issuer: no Issuer")
 	case o.Subject == "":
 		return nil, errors.New("jwt: issuer: no Subject")
-	case o.Key.m == nil:
+	case key == nil:
 		return nil, errors.New("jwt: issuer: no Key")
-	case o.Key.m.sign == nil:
+	case key.sign == nil:
 		return nil, fmt.Errorf("jwt: issuer: %v cannot sign", o.Key)
 	case i.o.Lifetime < time.Second, i.o.Lifetime > MaxLifetime:
 		return nil, fmt.Errorf("jwt: issuer: lifetime %v, want 1s to %v", i.o.Lifetime, MaxLifetime)
@@ -213,7 +214,8 @@ func (i *Issuer) land(e *entry, fresh entry, err error) string {
 func (i *Issuer) mint(audience string) (entry, error) {
 	now := wallClock().Truncate(time.Second) // as the token says it
 	expires := now.Add(i.o.Lifetime).Truncate(time.Second)
-	token := gojwt.NewWithClaims(i.o.Key.m.method, &claims{
+	key := i.o.Key.material()
+	token := gojwt.NewWithClaims(key.method, &claims{
 		RegisteredClaims: gojwt.RegisteredClaims{
 			Issuer:    i.o.Issuer,
 			Subject:   i.o.Subject,
@@ -224,8 +226,8 @@ func (i *Issuer) mint(audience string) (entry, error) {
 		},
 		Scope: i.scope,
 	})
-	token.Header["kid"] = i.o.Key.m.id
-	signed, err := token.SignedString(i.o.Key.m.sign)
+	token.Header["kid"] = key.id
+	signed, err := token.SignedString(key.sign)
 	if err != nil {
 		return entry{}, fmt.Errorf("jwt: token for %q: sign with %v: %w", audience, i.o.Key, err)
 	}

@@ -22,16 +22,27 @@ const MinSecret = 32
 // [Ed25519Public]. The zero Key is refused by [NewIssuer] and [NewVerifier]. However a Key is printed, logged or
 // encoded, its secret does not show.
 type Key struct {
-	// Behind a pointer, so that printing a struct that holds a Key in an unexported field, where fmt cannot call the
-	// methods below, shows an address.
-	m *material
+	// A function, because fmt does not look into one: where a Key sits in an unexported field, fmt cannot call its
+	// methods, and would print what a pointer points to.
+	open func() *material
 }
 
+// material is what a Key is made of.
 type material struct {
 	id     string
 	method gojwt.SigningMethod
 	sign   any // what method takes to sign; nil where the key can only verify
 	verify any // what method takes to verify
+}
+
+func seal(m *material) Key { return Key{open: func() *material { return m }} }
+
+// material returns what k is made of, nil for the zero Key.
+func (k Key) material() *material {
+	if k.open == nil {
+		return nil
+	}
+	return k.open()
 }
 
 // HS256 returns a key that signs and verifies with HMAC SHA-256. Tokens name it by id.
@@ -47,7 +58,7 @@ func HS256(id string, secret []byte) (Key, error) {
 		return Key{}, fmt.Errorf("jwt: HS256 key %q: %w", id, err)
 	}
 	secret = bytes.Clone(secret)
-	return Key{&material{id: id, method: gojwt.SigningMethodHS256, sign: secret, verify: secret}}, nil
+	return seal(&material{id: id, method: gojwt.SigningMethodHS256, sign: secret, verify: secret}), nil
 }
 
 // Ed25519 returns a key that signs and verifies with Ed25519: signer is an ed25519.PrivateKey, or stands for one
@@ -67,7 +78,7 @@ func Ed25519(id string, signer crypto.Signer) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	k.m.sign = signer
+	k.material().sign = signer
 	return k, nil
 }
 
@@ -80,15 +91,16 @@ func Ed25519Public(id string, public ed25519.PublicKey) (Key, error) {
 		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: %d bytes, want %d", id, len(public), ed25519.PublicKeySize)
 	}
 	public = bytes.Clone(public)
-	return Key{&material{id: id, method: gojwt.SigningMethodEdDSA, verify: public}}, nil
+	return seal(&material{id: id, method: gojwt.SigningMethodEdDSA, verify: public}), nil
 }
 
 // String returns the algorithm and the ID.
 func (k Key) String() string {
-	if k.m == nil {
+	m := k.material()
+	if m == nil {
 		return "no key"
 	}
-	return fmt.Sprintf("%s key %q", k.m.method.Alg(), k.m.id)
+	return fmt.Sprintf("%s key %q", m.method.Alg(), m.id)
 }
 
 // Format prints what String returns, whatever the verb: some verbs would print the secret's bytes.

@@ -42,7 +42,7 @@ type VerifierOptions struct {
 
 // Verifier checks tokens. It implements auth.Verifier and is safe for concurrent use.
 type Verifier struct {
-	keys     map[string]*material
+	keys     map[string]Key
 	issuer   string
 	audience string // "" is any
 	kind     auth.Kind
@@ -70,7 +70,7 @@ func NewVerifier(o *VerifierOptions) (*Verifier, error) {
 		return nil, errors.New("jwt: verifier: no Keys")
 	}
 	v := &Verifier{
-		keys:     make(map[string]*material, len(o.Keys)),
+		keys:     make(map[string]Key, len(o.Keys)),
 		issuer:   o.Issuer,
 		audience: o.Audience,
 		kind:     o.Kind,
@@ -98,18 +98,20 @@ func NewVerifier(o *VerifierOptions) (*Verifier, error) {
 
 // add accepts k.
 func (v *Verifier) add(k Key) error {
-	if k.m == nil {
+	m := k.material()
+	if m == nil {
 		return errors.New("a zero Key")
 	}
-	if _, ok := v.keys[k.m.id]; ok {
-		return fmt.Errorf("two keys with the ID %q", k.m.id)
+	if _, ok := v.keys[m.id]; ok {
+		return fmt.Errorf("two keys with the ID %q", m.id)
 	}
-	for _, other := range v.keys {
-		if bytes.Equal(keyBytes(other), keyBytes(k.m)) && other.method != k.m.method {
-			return fmt.Errorf("the secret of one of the keys %q and %q is the public key of the other", other.id, k.m.id)
+	for _, k := range v.keys {
+		other := k.material()
+		if other.method != m.method && bytes.Equal(keyBytes(other), keyBytes(m)) {
+			return fmt.Errorf("the secret of one of the keys %q and %q is the public key of the other", other.id, m.id)
 		}
 	}
-	v.keys[k.m.id] = k.m
+	v.keys[m.id] = k
 	return nil
 }
 
@@ -159,8 +161,8 @@ func (v *Verifier) find(token *gojwt.Token) (any, error) {
 		return nil, &Error{ReasonType}
 	}
 	id, _ := token.Header["kid"].(string)
-	key, ok := v.keys[id]
-	if !ok {
+	key := v.keys[id].material()
+	if key == nil {
 		return nil, &Error{ReasonUnknownKey}
 	}
 	if token.Method != key.method {
