@@ -46,9 +46,6 @@ func newPipeline(e sdktrace.SpanExporter, log *slog.Logger) *pipeline {
 
 // OnEnd takes s in, or drops it where maxPending are waiting. It never blocks.
 func (p *pipeline) OnEnd(s sdktrace.ReadOnlySpan) {
-	if !s.SpanContext().IsSampled() {
-		return
-	}
 	// The processor's own queue is as long, so that it never has to drop one, unseen.
 	if p.pending.Add(1) > maxPending {
 		p.pending.Add(-1)
