@@ -19,8 +19,7 @@ const maxScrapes = 10
 //
 // A collector that fails does not hide the others: the answer is 200 with what could be gathered, and the error is
 // logged to slog.Default(). Only when nothing could be gathered is the answer 500. At most ten scrapes are served at
-// once, further ones get 503. The names of routes and peers are no secret of the service's callers, but serve them on
-// a private port all the same.
+// once, further ones get 503. It authenticates nobody: serve it on a private port.
 func Handler(g prometheus.Gatherer) http.Handler {
 	if g == nil {
 		g = prometheus.DefaultGatherer
