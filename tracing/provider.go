@@ -44,7 +44,7 @@ func (p *Provider) Run(ctx context.Context) error {
 		defer cancel()
 	}
 	if err := p.Shutdown(ctx); err != nil {
-		p.log.Warn("tracing: stopped before the last spans were exported", "error", err)
+		p.log.WarnContext(ctx, "tracing: stopped before the last spans were exported", "error", err)
 	}
 	return nil
 }

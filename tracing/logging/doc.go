@@ -4,7 +4,7 @@
 //	level := new(slog.LevelVar)
 //	log := logging.New(os.Stderr, &logging.Options{Level: level})
 //	log.InfoContext(ctx, "paid", "amount", 5)
-//	// {"time":"…","level":"INFO","msg":"paid","correlation_id":"c-1","trace_id":"4bf9…","span_id":"00f0…","amount":5}
+//	// {"time":"…","level":"INFO","msg":"paid","correlation_id":"c-1","trace_id":"4b…","span_id":"00…","amount":5}
 //
 // There is no logger type of its own: what comes back is a *slog.Logger, and [Handler] works over any slog.Handler.
 //

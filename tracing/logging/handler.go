@@ -66,7 +66,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		given = given.with(attrs)
 	}
 	// The context's come first: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
-	added := appendIDs(more[:0], ctx, given)
+	added := appendIDs(ctx, more[:0], given)
 	for _, f := range h.yield {
 		for _, a := range f(ctx) {
 			added = append(added, h.redact.attr(a))
@@ -146,7 +146,7 @@ func (s idSet) with(attrs []slog.Attr) idSet {
 }
 
 // appendIDs appends the IDs of ctx that are not given.
-func appendIDs(attrs []slog.Attr, ctx context.Context, given idSet) []slog.Attr {
+func appendIDs(ctx context.Context, attrs []slog.Attr, given idSet) []slog.Attr {
 	if id := correlation.FromContext(ctx); id != "" && given&hasCorrelation == 0 {
 		attrs = append(attrs, slog.String(correlation.Attr, id))
 	}
