@@ -24,8 +24,8 @@ func (e *statusError) Unwrap() error { return e.sent }
 // 401 carries a Bearer challenge. It is for handlers that are no endpoints; endpoints call it themselves. Call it
 // before anything is written.
 //
-// A cancelled operation is "client closed request" (499) only where r's own context has ended; while the caller is
-// still there, it is a failure of ours (500).
+// A cancelled operation is "client closed request" (499) only where r's context says that its caller went away. A
+// server that cuts the request off is unavailable (503); while nobody has cancelled r, it is a failure of ours (500).
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if state := reqstate.From(r.Context()); state != nil {
 		state.Fail(err)
@@ -57,8 +57,12 @@ func asSent(ctx context.Context, err error) (*transport.Error, int) {
 			http.StatusRequestEntityTooLarge
 	}
 	e := transport.AsError(err)
-	if e.Code == transport.Canceled && ctx.Err() == nil {
+	switch {
+	case e.Code != transport.Canceled || reqstate.CallerLeft(ctx):
+	case ctx.Err() == nil:
 		e = transport.NewError(transport.Internal, "internal error", err)
+	default:
+		e = transport.NewError(transport.Unavailable, "not available now", err)
 	}
 	return e, e.Code.HTTPStatus()
 }

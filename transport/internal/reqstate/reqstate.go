@@ -17,7 +17,6 @@ type State struct {
 	mu      sync.Mutex
 	route   string
 	err     error
-	subject string
 	maxBody int64
 	limited bool
 	open    bool
@@ -30,13 +29,6 @@ func (s *State) SetRoute(route string) {
 	s.mu.Unlock()
 }
 
-// SetSubject names the verified caller, for the access log.
-func (s *State) SetSubject(subject string) {
-	s.mu.Lock()
-	s.subject = subject
-	s.mu.Unlock()
-}
-
 // Fail records why the request failed. The first error stays: those after it are consequences.
 func (s *State) Fail(err error) {
 	s.mu.Lock()
@@ -46,11 +38,11 @@ func (s *State) Fail(err error) {
 	s.mu.Unlock()
 }
 
-// Snapshot returns the route, the verified caller and the error, each zero where nobody set it.
-func (s *State) Snapshot() (route, subject string, err error) {
+// Outcome returns the route and the error, each zero where nobody set it.
+func (s *State) Outcome() (route string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.route, s.subject, s.err
+	return s.route, s.err
 }
 
 // LimitBody bounds the request's body at n bytes, n <= 0 for no bound. It returns false where no server layer
@@ -110,4 +102,10 @@ func NewContext(ctx context.Context, s *State) context.Context {
 func From(ctx context.Context) *State {
 	s, _ := ctx.Value(key{}).(*State)
 	return s
+}
+
+// CallerLeft reports whether a request's context ended because its caller went away: not by a time-out, and not by a
+// server that cuts off what it cannot wait for, which gives another cause.
+func CallerLeft(ctx context.Context) bool {
+	return ctx.Err() != nil && context.Cause(ctx) == context.Canceled
 }

@@ -1,0 +1,152 @@
+package httpserver
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/internal/problem"
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
+)
+
+// AuthOptions say who needs no credential.
+type AuthOptions struct {
+	// Public says which requests without a credential pass, beside those that reach a public endpoint of an
+	// http.ServeMux. It is asked before routing: match paths exactly. Nil means no others.
+	Public func(*http.Request) bool
+}
+
+// Authenticate returns a middleware that lets a request pass with its caller in auth.FromContext, or answers 401 where
+// its bearer token is bad, and 503 where v could not check it. All refused requests get the same answer; the reason
+// goes to the access log.
+//
+// A request without a bearer token passes without a caller, if it is public: where the next handler is an
+// *http.ServeMux, whatever it leads to that says so, which are public httpapi endpoints, handlers marked by [Public],
+// and the mux's own 404 and 405; and what the options name. Other requests without a token get 401. A handler
+// between this middleware and the mux hides the mux from it.
+//
+// [Server] does the same by itself. v must not be nil.
+func Authenticate(v auth.Verifier, o *AuthOptions) func(http.Handler) http.Handler {
+	a := &authenticator{verifier: v}
+	if o != nil {
+		a.public = o.Public
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p, ok, err := a.check(r, next)
+			if err != nil {
+				if state := reqstate.From(r.Context()); state != nil {
+					state.Fail(err)
+				}
+				refuse(w, r, err)
+				return
+			}
+			if ok {
+				r = r.WithContext(auth.NewContext(r.Context(), p))
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// Public marks h as open to anybody, for [Server] and [Authenticate]. The mark holds where h itself is registered
+// with the mux, not inside of another handler.
+func Public(h http.Handler) http.Handler { return publicHandler{h} }
+
+type publicHandler struct{ http.Handler }
+
+func (publicHandler) Access() transport.Access { return transport.Public }
+
+type authenticator struct {
+	verifier auth.Verifier
+	public   func(*http.Request) bool
+}
+
+// errNoCredential is for the log.
+var errNoCredential = errors.New("httpserver: no bearer token")
+
+// check returns the caller, or none for a public request without a token, or why the request is refused.
+func (a *authenticator) check(r *http.Request, next http.Handler) (p auth.Principal, ok bool, err error) {
+	token, err := bearer(r.Header["Authorization"])
+	if err != nil {
+		return p, false, err
+	}
+	if token != "" {
+		p, err = a.verifier.Verify(r.Context(), token)
+		return p, err == nil, err
+	}
+	if isPublic(next, r) || a.public != nil && a.public(r) {
+		return p, false, nil
+	}
+	return p, false, errNoCredential
+}
+
+// bearer returns the token of RFC 6750, "" where there is none: no header, or one of another scheme.
+func bearer(values []string) (string, error) {
+	if len(values) == 0 {
+		return "", nil
+	}
+	if len(values) > 1 {
+		return "", errBadHeader
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", nil
+	}
+	if token = strings.TrimLeft(token, " "); token == "" {
+		return "", errBadHeader
+	}
+	return token, nil
+}
+
+var errBadHeader = badHeader{}
+
+// badHeader is a bad token though no verifier has seen it.
+type badHeader struct{}
+
+func (badHeader) Error() string        { return "httpserver: malformed or repeated Authorization header" }
+func (badHeader) Is(target error) bool { return target == auth.ErrInvalidToken }
+
+// maxMuxes bounds how deep isPublic looks into muxes in muxes.
+const maxMuxes = 8
+
+// isPublic reports whether r would reach a handler that is open to anybody.
+func isPublic(h http.Handler, r *http.Request) bool {
+	for range maxMuxes {
+		if marked, ok := h.(interface{ Access() transport.Access }); ok {
+			return marked.Access() == transport.Public
+		}
+		mux, ok := h.(*http.ServeMux)
+		if !ok {
+			return false
+		}
+		next, pattern := mux.Handler(r)
+		if pattern == "" {
+			return true // 404 or 405
+		}
+		h = next
+	}
+	return false
+}
+
+// refuse answers for err: 401 for a missing or bad credential, always with the same body, 503 for one that could not
+// be checked.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errNoCredential):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case errors.Is(err, auth.ErrInvalidToken):
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	case reqstate.CallerLeft(r.Context()):
+		problem.Write(w, r, statusCallerLeft, transport.Errorf(transport.Canceled, "the caller went away"))
+		return
+	default:
+		problem.Write(w, r, http.StatusServiceUnavailable,
+			transport.Errorf(transport.Unavailable, "credentials cannot be checked now"))
+		return
+	}
+	problem.Write(w, r, http.StatusUnauthorized,
+		transport.Errorf(transport.Unauthenticated, "valid credentials are required"))
+}

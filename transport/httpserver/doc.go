@@ -1,0 +1,35 @@
+// Package httpserver serves HTTP with what every service needs and nobody wants to write twice: bounded time-outs and
+// bodies, a drain, authentication, and one pass that observes each request.
+//
+//	srv := httpserver.New(mux, &httpserver.Options{Addr: ":8080", Verifier: verifier})
+//	err := srv.Run(ctx) // until ctx ends and what runs has drained
+//
+// # What it promises
+//
+// Every request gets a correlation ID (the caller's where it is well formed, else a new one), which its context, its
+// response and its log lines carry; a server span that continues the caller's W3C trace; one sample of
+// http_server_request_duration_seconds and its place in http_server_active_requests; one access log line; and an answer
+// even when its handler panics. The four agree on the status, since one layer takes them.
+//
+// Every request is authenticated: a bad token is refused wherever it goes, and a request without one passes only to
+// what is public (see [Options].Verifier). A server without a Verifier does not start unless its options say
+// Unauthenticated.
+//
+// When the context of Run ends, the server closes its listener, tells long streams ([Draining]), waits for the requests
+// that run, and cuts off what is left after DrainTimeout.
+//
+// # Labels, names, levels
+//
+// The method label is one of the methods of RFC 9110 and PATCH, else "_OTHER". The route is the pattern that matched,
+// without its method and host, as http.ServeMux or an httpapi endpoint tells; where none matched it is "", which is an
+// absent label to Prometheus, as the semantic conventions have it. A request whose caller went away before its answer
+// has status 499 and is no error. A panic after the header was written is status 500 whatever was sent, and breaks the
+// connection, so that the caller cannot take the half for the whole. The access log is at level info, and at error for
+// 5xx. Spans have no query string: it may hold secrets.
+//
+// # What it does not do
+//
+// No routing (http.ServeMux does), no CORS, no compression, no HTTP/3, no cleartext HTTP/2.
+//
+// [Observe], [Authenticate] and [Public] fit servers that are not of this package.
+package httpserver

@@ -1,0 +1,109 @@
+package httpserver
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mainstay-go/mainstay/auth"
+)
+
+const (
+	defaultAddr              = ":8080"
+	defaultMaxBody           = 1 << 20
+	defaultMaxHeaderBytes    = 128 << 10
+	defaultReadHeaderTimeout = 10 * time.Second
+	defaultReadTimeout       = 30 * time.Second
+	defaultWriteTimeout      = 60 * time.Second
+	defaultIdleTimeout       = 120 * time.Second // above the 60s of common balancers: the client side closes first
+	defaultDrainTimeout      = 25 * time.Second  // Kubernetes kills after 30
+)
+
+// Options of a [Server].
+type Options struct {
+	// Addr to listen on. Empty means ":8080"; port 0 means any free port, which [Server.Addr] tells.
+	Addr string
+	// TLS makes the server speak TLS, with HTTP/2. It needs a certificate, or a function that gets one. Nil means
+	// cleartext HTTP/1.1.
+	TLS *tls.Config
+
+	// Verifier checks the bearer token of every request that has one; see [Authenticate] for who passes without.
+	// Nil needs Unauthenticated.
+	Verifier auth.Verifier
+	// Unauthenticated lets everybody do everything: endpoints ask for no caller and no scope. It excludes Verifier.
+	Unauthenticated bool
+	// Public names requests that need no token, for routers that are no http.ServeMux; see [AuthOptions]. Nil means
+	// no others than the mux's own public handlers.
+	Public func(*http.Request) bool
+
+	// MaxBody bounds a request's body in bytes: reading on is an *http.MaxBytesError, which httpapi answers with 413.
+	// An endpoint's own limit replaces it. Zero means 1 MiB; negative means no limit.
+	MaxBody int64
+	// MaxHeaderBytes bounds a request's header, roughly. Zero means 128 KiB; negative means net/http's 1 MiB.
+	MaxHeaderBytes int
+	// ReadHeaderTimeout bounds reading a request's header. Zero means 10s; negative means none, and one goroutine a
+	// connection for whoever sends a byte a second.
+	ReadHeaderTimeout time.Duration
+	// ReadTimeout bounds reading a whole request. A handler moves it by http.ResponseController.SetReadDeadline. Zero
+	// means 30s; negative means none.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds a request from its header's end to its answer's. A handler that streams moves it by
+	// http.ResponseController.SetWriteDeadline; to any other the connection breaks, and its context goes on. Zero
+	// means 60s; negative means none.
+	WriteTimeout time.Duration
+	// IdleTimeout bounds the wait for the next request on a connection. Zero means 120s; negative means none.
+	IdleTimeout time.Duration
+	// DrainTimeout bounds the wait for running requests after the context of Run has ended. Zero means 25s; negative
+	// means none: they are cut off at once.
+	DrainTimeout time.Duration
+
+	// Unobserved leaves out correlation, span, metrics and access log; recovery stays. It is for a private port whose
+	// traffic is probes and scrapes.
+	Unobserved bool
+	// Logger gets the access log, and what net/http has to say. Nil means slog.Default().
+	Logger *slog.Logger
+	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
+	TracerProvider trace.TracerProvider
+	// Propagator reads the caller's trace. Nil means W3C trace context.
+	Propagator propagation.TextMapPropagator
+	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
+	Registerer prometheus.Registerer
+}
+
+// orDefault returns def for zero, and zero, which is off to net/http, for a negative v.
+func orDefault[N int | time.Duration](v, def N) N {
+	if v == 0 {
+		return def
+	}
+	return max(v, 0)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Addr == "" {
+		o.Addr = defaultAddr
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, defaultMaxHeaderBytes)
+	o.ReadHeaderTimeout = orDefault(o.ReadHeaderTimeout, defaultReadHeaderTimeout)
+	o.ReadTimeout = orDefault(o.ReadTimeout, defaultReadTimeout)
+	o.WriteTimeout = orDefault(o.WriteTimeout, defaultWriteTimeout)
+	o.IdleTimeout = orDefault(o.IdleTimeout, defaultIdleTimeout)
+	o.DrainTimeout = orDefault(o.DrainTimeout, defaultDrainTimeout)
+	return o
+}
+
+func (o Options) observe() ObserveOptions {
+	return ObserveOptions{
+		Logger: o.Logger, TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
+	}
+}

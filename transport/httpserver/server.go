@@ -1,0 +1,170 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// Server is a Runner: it serves from Run on until Run's context ends. Its methods are safe for concurrent use.
+type Server struct {
+	opts    Options
+	handler http.Handler
+	err     error // what was wrong with the options
+
+	running  atomic.Bool
+	active   atomic.Int64  // requests
+	leaving  atomic.Bool   // Drain was called
+	ready    chan struct{} // closed when listening
+	draining chan struct{} // closed when the listener is
+	addr     net.Addr      // set before ready is closed
+}
+
+// New returns a server of h. Nil options are defaults, which need a Verifier: what is wrong with them is the error of
+// Run, before it listens.
+func New(h http.Handler, o *Options) *Server {
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Server{opts: o.withDefaults(), ready: make(chan struct{}), draining: make(chan struct{})}
+	s.handler, s.err = s.wrap(h)
+	return s
+}
+
+func (s *Server) wrap(h http.Handler) (http.Handler, error) {
+	switch {
+	case s.opts.Verifier == nil && !s.opts.Unauthenticated:
+		return nil, errors.New("no Verifier, and the options do not say Unauthenticated")
+	case s.opts.Verifier != nil && s.opts.Unauthenticated:
+		return nil, errors.New("both a Verifier and Unauthenticated")
+	}
+	obs := &observer{logger: s.opts.Logger}
+	if !s.opts.Unobserved {
+		var err error
+		if obs, err = newObserver(s.opts.observe()); err != nil {
+			return nil, err
+		}
+	}
+	if s.opts.Verifier != nil {
+		obs.auth = &authenticator{verifier: s.opts.Verifier, public: s.opts.Public}
+	}
+	obs.open = s.opts.Unauthenticated
+	obs.maxBody = s.opts.MaxBody
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.active.Add(1)
+		defer s.active.Add(-1)
+		if s.leaving.Load() && r.ProtoMajor == 1 {
+			// The client's next request finds its way to another replica, before this connection is cut.
+			w.Header().Set("Connection", "close")
+		}
+		obs.serve(w, r, h)
+	}), nil
+}
+
+// Run listens and serves until ctx ends, then drains: it closes the listener, closes the channel of [Draining], and
+// waits up to DrainTimeout for the requests that run. What is left then has its context cancelled and its connection
+// closed, and Run returns an error that says how many there were and matches context.DeadlineExceeded. Otherwise the
+// end of ctx is no error.
+//
+// The contexts of requests have the values of ctx. A handler that ignores its cancelled context cannot be ended: Run
+// gives it a last quarter of a second and leaves it behind. A ctx that has ended already is a clean end without
+// listening. Run can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.run(ctx); err != nil {
+		return fmt.Errorf("httpserver: %s: %w", s.opts.Addr, err)
+	}
+	return nil
+}
+
+func (s *Server) run(ctx context.Context) error {
+	if s.running.Swap(true) {
+		return errors.New("it ran already")
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.Addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return s.serveOn(ctx, ln)
+}
+
+// serveOn serves ln, and closes it.
+func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
+	base, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), drainingKey{}, s.draining))
+	defer cancel(errCutOff)
+	srv := s.httpServer(base)
+	srv.RegisterOnShutdown(func() { close(s.draining) }) // which net/http calls once it has closed the listener
+	served := make(chan error, 1)
+	go func() { served <- s.serve(srv, ln) }()
+	s.addr = ln.Addr()
+	close(s.ready)
+	select {
+	case err := <-served:
+		return errors.Join(err, srv.Close())
+	case <-ctx.Done():
+	}
+	err := s.drain(ctx, srv, cancel)
+	<-served
+	return err
+}
+
+func (s *Server) httpServer(base context.Context) *http.Server {
+	srv := &http.Server{
+		Handler:           s.handler,
+		TLSConfig:         s.opts.TLS,
+		ReadTimeout:       s.opts.ReadTimeout,
+		ReadHeaderTimeout: s.opts.ReadHeaderTimeout,
+		WriteTimeout:      s.opts.WriteTimeout,
+		IdleTimeout:       s.opts.IdleTimeout,
+		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	if s.opts.ReadHeaderTimeout == 0 {
+		srv.ReadHeaderTimeout = -1 // zero would mean ReadTimeout
+	}
+	if s.opts.IdleTimeout == 0 {
+		srv.IdleTimeout = -1 // as above
+	}
+	return srv
+}
+
+func (s *Server) serve(srv *http.Server, ln net.Listener) error {
+	if s.opts.TLS != nil {
+		return srv.ServeTLS(ln, "", "")
+	}
+	return srv.Serve(ln)
+}
+
+// Ready returns a channel that is closed when the server listens.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Drain says that the end is near: from now on each HTTP/1 answer ends its connection, so that clients come back to
+// another replica. The server goes on to accept and serve until the context of Run ends. It returns at once and may
+// be called any number of times.
+func (s *Server) Drain() { s.leaving.Store(true) }
+
+// Addr returns the address that the server listens on, such as "127.0.0.1:43210". It is "" until Ready.
+func (s *Server) Addr() string {
+	select {
+	case <-s.ready:
+		return s.addr.String()
+	default:
+		return ""
+	}
+}
+
+// String names the server in errors.
+func (s *Server) String() string { return "http " + s.opts.Addr }

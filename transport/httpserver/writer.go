@@ -1,0 +1,151 @@
+package httpserver
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// recorder notes what a handler sends. It is an http.ResponseWriter with the three basic methods; wrap adds those
+// optional ones that the writer below it has, so that a type assertion tells the truth.
+type recorder struct {
+	w        http.ResponseWriter
+	status   int // 0 until the header is written
+	bytes    int64
+	hijacked bool
+	broken   bool // the handler panicked after the header was written
+	panicked *panicInfo
+}
+
+// Unwrap is how http.ResponseController reaches the connection.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.w }
+
+func (rec *recorder) Header() http.Header { return rec.w.Header() }
+
+func (rec *recorder) WriteHeader(status int) {
+	// 1xx are before the answer, but for 101, which is the last thing that HTTP says.
+	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		rec.status = status
+	}
+	rec.w.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	rec.implicit()
+	n, err := rec.w.Write(p)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+// WriteString saves io.WriteString a copy where the writer below can.
+func (rec *recorder) WriteString(s string) (int, error) {
+	rec.implicit()
+	n, err := io.WriteString(rec.w, s)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+// implicit notes the 200 that net/http sends where a handler writes without a header.
+func (rec *recorder) implicit() {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+}
+
+// finalStatus is the status to count.
+func (rec *recorder) finalStatus() int {
+	switch {
+	case rec.broken:
+		return http.StatusInternalServerError
+	case rec.status != 0:
+		return rec.status
+	case rec.hijacked:
+		return http.StatusSwitchingProtocols
+	}
+	return http.StatusOK
+}
+
+// unanswered reports whether a caller who left explains status: it is no success, and no panic either.
+func (rec *recorder) unanswered(status int) bool {
+	return rec.panicked == nil && (status >= 500 || rec.status == 0 && !rec.hijacked)
+}
+
+func (rec *recorder) flush() error {
+	rec.implicit()
+	return http.NewResponseController(rec.w).Flush()
+}
+
+func (rec *recorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(rec.w).Hijack()
+	rec.hijacked = rec.hijacked || err == nil
+	return conn, rw, err
+}
+
+func (rec *recorder) readFrom(src io.Reader) (int64, error) {
+	rec.implicit()
+	n, err := rec.w.(io.ReaderFrom).ReadFrom(src)
+	rec.bytes += n
+	return n, err
+}
+
+// wrap returns rec with the optional methods of the writer below. Each type is one pointer: no allocation.
+func (rec *recorder) wrap() http.ResponseWriter {
+	_, f := rec.w.(http.Flusher)
+	_, h := rec.w.(http.Hijacker)
+	_, r := rec.w.(io.ReaderFrom)
+	switch {
+	case f && h && r:
+		return flusherHijackerReader{rec}
+	case f && h:
+		return flusherHijacker{rec}
+	case f && r:
+		return flusherReader{rec}
+	case h && r:
+		return hijackerReader{rec}
+	case f:
+		return flusher{rec}
+	case h:
+		return hijacker{rec}
+	case r:
+		return reader{rec}
+	}
+	return rec
+}
+
+type flusher struct{ *recorder }
+
+func (w flusher) Flush()            { _ = w.flush() }
+func (w flusher) FlushError() error { return w.flush() }
+
+type hijacker struct{ *recorder }
+
+func (w hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+
+type reader struct{ *recorder }
+
+func (w reader) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
+
+type flusherHijacker struct{ *recorder }
+
+func (w flusherHijacker) Flush()                                       { _ = w.flush() }
+func (w flusherHijacker) FlushError() error                            { return w.flush() }
+func (w flusherHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+
+type flusherReader struct{ *recorder }
+
+func (w flusherReader) Flush()                                { _ = w.flush() }
+func (w flusherReader) FlushError() error                     { return w.flush() }
+func (w flusherReader) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
+
+type hijackerReader struct{ *recorder }
+
+func (w hijackerReader) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+func (w hijackerReader) ReadFrom(src io.Reader) (int64, error)        { return w.readFrom(src) }
+
+type flusherHijackerReader struct{ *recorder }
+
+func (w flusherHijackerReader) Flush()                                       { _ = w.flush() }
+func (w flusherHijackerReader) FlushError() error                            { return w.flush() }
+func (w flusherHijackerReader) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+func (w flusherHijackerReader) ReadFrom(src io.Reader) (int64, error)        { return w.readFrom(src) }
