@@ -105,8 +105,8 @@ func keyOf(d *driver.Delivery) string {
 }
 
 func timeOf(d *driver.Delivery) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, d.Attributes[attrTime]); err == nil {
-		return t
+	if t, err := time.Parse(time.RFC3339Nano, d.Attributes[attrTime]); err == nil && sendable(t) {
+		return t.UTC()
 	}
 	return d.Published
 }

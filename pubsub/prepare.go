@@ -123,8 +123,7 @@ func (m *Message) check() error {
 	if !correlation.Valid(m.CorrelationID) {
 		return &InvalidError{"CorrelationID", "must be 1 to 128 of A-Z a-z 0-9 . _ -"}
 	}
-	// RFC 3339, which CloudEvents uses, has four digits for the year.
-	if y := m.Time.Year(); y < 0 || y > 9999 {
+	if !sendable(m.Time) {
 		return &InvalidError{"Time", "must lie in the years 0 to 9999"}
 	}
 	for k, v := range m.Trace {
@@ -141,6 +140,12 @@ func (m *Message) check() error {
 		}
 	}
 	return nil
+}
+
+// sendable reports whether t fits RFC 3339, which CloudEvents uses: four digits for the year.
+func sendable(t time.Time) bool {
+	y := t.UTC().Year()
+	return 0 <= y && y <= 9999
 }
 
 func checkAttribute(field, key, value string) error {

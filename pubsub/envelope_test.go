@@ -1,0 +1,60 @@
+package pubsub
+
+import (
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+)
+
+func traceFields() []string { return propagation.TraceContext{}.Fields() }
+
+func TestEnvelope(t *testing.T) {
+	m := &Message{
+		ID: "1", Key: "k", Type: "shop.order", Source: "/orders", ContentType: "application/json", CorrelationID: "c", CausationID: "b",
+		Time:  time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		Trace: map[string]string{"traceparent": "t", "tracestate": "s"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
+	}
+	got := encode(m)
+	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: map[string]string{
+		"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/orders", "ce-type": "shop.order", "ce-time": "2026-01-02T03:04:05.000000006Z",
+		"ce-partitionkey": "k", "content-type": "application/json", "traceparent": "t", "tracestate": "s",
+		"mainstay-correlation-id": "c", "mainstay-causation-id": "b", "user": "u",
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("encode = %+v,\nwant %+v", got, want)
+	}
+	back := decode("orders", "stock", &driver.Delivery{Message: got, Attempt: 2}, traceFields())
+	m.Topic, m.Subscription, m.Attempt = "orders", "stock", 2
+	if !reflect.DeepEqual(back, m) {
+		t.Errorf("decode = %+v,\nwant %+v", back, m)
+	}
+}
+
+// FuzzDecode holds that whatever arrives, what a handler gets may be published again, as it is.
+func FuzzDecode(f *testing.F) {
+	f.Add("ce-id", "1", "mainstay-correlation-id", "abc\r\nX-Evil: 1", "k", "S/1", []byte("{}"))
+	f.Add("traceparent", "\x00", "ce-time", "yesterday", "\xff", "", []byte(nil))
+	f.Add("Content-Type", "text/plain", "ce-time", "9999-12-31T23:59:59-23:59", strings.Repeat("k", 2000), "S\n1", []byte("x"))
+	f.Add("mainstay-dead-letter-topic", "orders", "mainstay-dead-letter-attempts", "many", "", strings.Repeat("p", 300), []byte("x"))
+	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, key, position string, data []byte) {
+		attrs := map[string]string{k1: v1, k2: v2}
+		d := &driver.Delivery{Message: driver.Message{Key: key, Attributes: maps.Clone(attrs), Data: data}, Position: position}
+		m := decode("orders", "stock", d, traceFields())
+		if !maps.Equal(d.Attributes, attrs) {
+			t.Errorf("decode changed the delivery to %q", d.Attributes)
+		}
+		if m.ID == "" || !correlation.Valid(m.CorrelationID) || m.Attempt != 1 || string(m.Data) != string(data) {
+			t.Errorf("decode = %+v, want an ID, a valid correlation ID, attempt 1, the data", m)
+		}
+		if _, err := Prepare(t.Context(), "orders", m, nil); err != nil {
+			t.Errorf("Prepare of what was received: %v", err)
+		}
+	})
+}
