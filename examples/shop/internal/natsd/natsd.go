@@ -3,7 +3,6 @@
 package natsd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -14,16 +13,18 @@ import (
 // startTimeout bounds how long a server may take until it accepts connections.
 const startTimeout = 10 * time.Second
 
-// Server is a running NATS server on a loopback address. It is a Runner: put it before everything that uses it.
+// Server is a running NATS server on a loopback address.
 type Server struct{ s *server.Server }
 
-// Start starts a server that keeps its streams in the folder dir and listens on a free loopback port. End it by
-// ending the context of [Server.Run], or by [Server.Stop].
-func Start(dir string) (*Server, error) {
+// Start starts a server that keeps its streams in the folder dir and listens on a free loopback port. Stop it.
+func Start(dir string) (*Server, error) { return StartAt(dir, server.RANDOM_PORT) }
+
+// StartAt is [Start] on a port of the caller's choice.
+func StartAt(dir string, port int) (*Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "shop",
 		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
+		Port:       port,
 		JetStream:  true,
 		StoreDir:   dir,
 		NoLog:      true,
@@ -44,18 +45,8 @@ func Start(dir string) (*Server, error) {
 // URL is where clients connect: "nats://127.0.0.1:port".
 func (s *Server) URL() string { return s.s.ClientURL() }
 
-// Run waits for ctx to end and stops the server.
-func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
-	s.Stop()
-	return nil
-}
-
 // Stop stops the server and waits until it has stopped. Stopping twice is harmless.
 func (s *Server) Stop() {
 	s.s.Shutdown()
 	s.s.WaitForShutdown()
 }
-
-// String names the server in errors.
-func (s *Server) String() string { return "nats-server" }
