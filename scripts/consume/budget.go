@@ -1,0 +1,60 @@
+package main
+
+// consumed is a package that a stranger gets, and what it may cost.
+type consumed struct {
+	path    string // from the root of the repository
+	modules int    // that go.mod may list, mainstay's own included
+	program string
+}
+
+// budget holds the packages that people begin with. DESIGN.md has the same table: raise a number there and here
+// together, and say what the new module is for.
+var budget = []consumed{
+	{"tracing/correlation", 2, `package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+)
+
+func main() {
+	ctx, id := correlation.Ensure(context.Background())
+	fmt.Println(id == correlation.FromContext(ctx))
+}
+`},
+	{"metrics", 13, `package main
+
+import (
+	"context"
+	"log"
+	"time"
+
+	"github.com/mainstay-go/mainstay/metrics"
+)
+
+func main() {
+	red, err := metrics.NewRED(nil, metrics.REDOptions{Name: "job_duration_seconds", Help: "Jobs.", Labels: []string{"job"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	red.Observe(context.Background(), time.Second, "sweep")
+}
+`},
+	{"resilience", 5, `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/mainstay-go/mainstay/resilience"
+)
+
+func main() {
+	payments := resilience.New("payments", nil)
+	answer, err := resilience.Do(context.Background(), payments, func(context.Context) (int, error) { return 42, nil })
+	log.Println(answer, err)
+}
+`},
+}
