@@ -25,7 +25,7 @@
 //
 // # What it does not
 //
-// It does not revoke: a token is good until it expires, which is why lifetimes are minutes. It does not encrypt: claims are
-// readable by whoever sees the token. It holds a fixed set of keys; to rotate, verifiers accept the new key before issuers
+// It does not revoke: a token is good until it expires, which is why lifetimes are minutes. It does not encrypt: whoever
+// sees a token can read its claims. It holds a fixed set of keys; to rotate, verifiers accept the new key before issuers
 // sign with it, and drop the old one a lifetime after the last token that it signed.
 package jwt

@@ -70,7 +70,9 @@ func TestHS256(t *testing.T) {
 				t.Fatalf("%x: %v", random, err)
 			}
 		}
-		for _, s := range []string{base64.StdEncoding.EncodeToString(secret), "{not JSON, and long enough to pass", strings.Repeat("ab", 16)} {
+		for _, s := range []string{
+			base64.StdEncoding.EncodeToString(secret), "{not JSON, and long enough to pass", strings.Repeat("ab", 16),
+		} {
 			if _, err := jwt.HS256("k", []byte(s)); err != nil {
 				t.Errorf("%q: %v", s, err)
 			}
