@@ -42,7 +42,22 @@ func main() {
 	red.Observe(context.Background(), time.Second, "sweep")
 }
 `},
-	{"resilience", 5, `package main
+	{"transport/httpserver", 19, `package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+
+	"github.com/mainstay-go/mainstay/transport/httpserver"
+)
+
+func main() {
+	server := httpserver.New(http.NotFoundHandler(), &httpserver.Options{Unauthenticated: true})
+	log.Fatal(server.Run(context.Background()))
+}
+`},
+	{"resilience", 2, `package main
 
 import (
 	"context"
