@@ -122,8 +122,8 @@ func ignored(name string) bool {
 // moduleOf returns the folder of the innermost module around dir.
 func (c *checker) moduleOf(dir string) string {
 	in := "."
-	for _, m := range c.modules {
-		if (dir == m || strings.HasPrefix(dir, m+"/")) && len(m) > len(in) {
+	for _, m := range c.modules { // in the order of the walk, outer before inner
+		if hasPathPrefix(dir, m) {
 			in = m
 		}
 	}
@@ -213,8 +213,8 @@ func (c *checker) checkArrow(at string, p pkg, to string, test bool) {
 	case from != folder && floor == floors[from]:
 		c.report(at, "%s imports %s: points sideways, both folders are on floor %d", p.dir, to, floor)
 	}
-	if m := c.moduleOf(to); p.module != "." && m != p.module && slices.Contains(strings.Split(to, "/"), "internal") {
-		c.report(at, "%s imports %s: a nested module never imports internal of another", p.dir, to)
+	if m := c.moduleOf(to); m != p.module && slices.Contains(strings.Split(to, "/"), "internal") {
+		c.report(at, "%s imports %s: a module never imports internal of another", p.dir, to)
 	}
 	if test || p.isTest() || floors[from] == top {
 		return

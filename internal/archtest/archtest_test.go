@@ -78,6 +78,7 @@ func TestCheck(t *testing.T) {
 			"",
 		},
 		"AuthInATestPackage": {files{"transport/httpapitest/a.go": source("./auth/authtest")}, ""},
+		"AuthOnItsOwn":       {files{"auth/jwks/a.go": source("./auth/jwt")}, ""},
 		"AuthWithin":         {files{"auth/authtest/a.go": source("./auth/jwt")}, ""},
 		"OutboxOnPubsub":     {files{"sqlx/outbox/a.go": source("./pubsub")}, ""},
 		"SqlxOnPubsub": {
@@ -93,15 +94,19 @@ func TestCheck(t *testing.T) {
 		"NestedOnSeam":      {files{"pubsub/x/go.mod": "", "pubsub/x/a.go": source("./pubsub/driver")}, ""},
 		"NestedOnInternal": {
 			files{"pubsub/x/go.mod": "", "pubsub/x/a.go": source("./internal/backoff")},
-			"a nested module never imports internal",
+			"a module never imports internal of another",
 		},
 		"NestedTestOnInternal": {
 			files{"pubsub/x/go.mod": "", "pubsub/x/a_test.go": source("./internal/backoff")},
-			"a nested module never imports internal",
+			"a module never imports internal of another",
 		},
 		"NestedOnHidden": {
 			files{"transport/x/go.mod": "", "transport/x/a.go": source("./transport/internal/reqstate")},
-			"a nested module never imports internal",
+			"a module never imports internal of another",
+		},
+		"NestedInNested": {
+			files{"pubsub/x/go.mod": "", "pubsub/x/y/go.mod": "", "pubsub/x/y/a.go": source("./pubsub/x/internal/z")},
+			"a module never imports internal of another",
 		},
 		"NestedOnItsOwn": {
 			files{"examples/go.mod": "", "examples/shop/a.go": source("./examples/shop/internal/db")},
@@ -145,7 +150,8 @@ func TestCheck(t *testing.T) {
 			files{"pubsub/a.go": "package p\nvar x int\n", "pubsub/a_test.go": "package p\nvar y int\n"},
 			"pubsub: package has no comment",
 		},
-		"CommentInOneFile": {files{"pubsub/a.go": "package p\n", "pubsub/doc.go": source()}, ""},
+		"CommentInFirstFile": {files{"pubsub/a.go": source(), "pubsub/z.go": "package p\n"}, ""},
+		"CommentInOneFile":   {files{"pubsub/a.go": "package p\n", "pubsub/doc.go": source()}, ""},
 		"BuildTagNoComment": {
 			files{"pubsub/a.go": "//go:build linux\n\npackage p\n\nvar x int\n"},
 			"pubsub: package has no comment",
