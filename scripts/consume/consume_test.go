@@ -55,6 +55,13 @@ func TestPack(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
+	t.Run("PacksANestedModuleByItself", func(t *testing.T) {
+		got := archived(t, filepath.Join(versions, "nested", "@v", version+".zip"))
+		prefix := "github.com/mainstay-go/mainstay/nested@" + version + "/"
+		if want := []string{prefix + "c.go", prefix + "go.mod"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 	t.Run("RequiresThePackedVersionAndDropsOurReplacements", func(t *testing.T) {
 		got, err := os.ReadFile(filepath.Join(versions, "nested", "@v", version+".mod"))
 		if err != nil {
