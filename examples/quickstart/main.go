@@ -35,7 +35,7 @@ type Greeting struct {
 
 func main() {
 	slog.SetDefault(logging.New(os.Stderr, &logging.Options{Format: logging.Text})) // lines carry the correlation ID
-	broker := pubsub.NewClient(&mempubsub.Broker{}, nil) // natspubsub.New(js, nil) for a real one
+	broker := pubsub.NewClient(&mempubsub.Broker{}, nil)                            // natspubsub.New(js, nil) for a real one
 	mux := http.NewServeMux()
 	httpapi.Handle(mux, Greet, func(ctx context.Context, req GreetRequest) (Greeting, error) {
 		g := Greeting{Text: "Hello, " + req.Name}
