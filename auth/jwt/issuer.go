@@ -34,8 +34,8 @@ type IssuerOptions struct {
 	Key Key
 	// Scopes are what the tokens allow (the "scope" claim). Nil means none.
 	Scopes []string
-	// Lifetime of a token, in whole seconds. Zero means 5 min. Less than 1s and more than [MaxLifetime] are errors:
-	// there are no tokens without an end.
+	// Lifetime of a token; fractions of a second are cut off. Zero means 5 min. Less than 1s and more than [MaxLifetime]
+	// are errors: there are no tokens without an end.
 	Lifetime time.Duration
 	// MaxAudiences bounds the cache, which holds one token per audience; the token that ends first makes room. Zero
 	// means 256; negative means no cache: each call signs.
@@ -83,6 +83,7 @@ func NewIssuer(o *IssuerOptions) (*Issuer, error) {
 	if i.o.Lifetime == 0 {
 		i.o.Lifetime = defaultLifetime
 	}
+	i.o.Lifetime = i.o.Lifetime.Truncate(time.Second)
 	if i.o.MaxAudiences == 0 {
 		i.o.MaxAudiences = defaultMaxAudiences
 	}
@@ -100,7 +101,7 @@ func NewIssuer(o *IssuerOptions) (*Issuer, error) {
 	case key.sign == nil:
 		return nil, fmt.Errorf("jwt: issuer: %v cannot sign", o.Key)
 	case i.o.Lifetime < time.Second, i.o.Lifetime > MaxLifetime:
-		return nil, fmt.Errorf("jwt: issuer: lifetime %v, want 1s to %v", i.o.Lifetime, MaxLifetime)
+		return nil, fmt.Errorf("jwt: issuer: lifetime %v, want 1s to %v", o.Lifetime, MaxLifetime)
 	}
 	for _, s := range o.Scopes {
 		if s == "" || strings.ContainsAny(s, " \t\r\n") {
@@ -112,7 +113,8 @@ func NewIssuer(o *IssuerOptions) (*Issuer, error) {
 
 // Token returns a token for audience that is good for at least a fifth of its lifetime. One call in every four
 // fifths of a lifetime signs; the others of that audience go on with the token there is, and wait only where there is
-// none, until ctx ends at the latest. Where renewal fails, a token is used until it expires.
+// none, until ctx ends at the latest. A signer takes no context: the call that signs lasts as long as the signer does.
+// Where renewal fails, a token is used until it expires.
 func (i *Issuer) Token(ctx context.Context, audience string) (string, error) {
 	if audience == "" {
 		return "", errors.New("jwt: token: no audience")
@@ -213,7 +215,7 @@ func (i *Issuer) land(e *entry, fresh entry, err error) string {
 // mint signs a new token.
 func (i *Issuer) mint(audience string) (entry, error) {
 	now := wallClock().Truncate(time.Second) // as the token says it
-	expires := now.Add(i.o.Lifetime).Truncate(time.Second)
+	expires := now.Add(i.o.Lifetime)
 	key := i.o.Key.material()
 	token := gojwt.NewWithClaims(key.method, &claims{
 		RegisteredClaims: gojwt.RegisteredClaims{

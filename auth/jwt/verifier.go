@@ -47,7 +47,7 @@ type Verifier struct {
 	audience string // "" is any
 	kind     auth.Kind
 	leeway   time.Duration
-	maxBytes int // 0 is no bound
+	maxBytes int // negative is no bound
 	parser   *gojwt.Parser
 }
 
@@ -75,7 +75,7 @@ func NewVerifier(o *VerifierOptions) (*Verifier, error) {
 		audience: o.Audience,
 		kind:     o.Kind,
 		leeway:   max(o.Leeway, 0),
-		maxBytes: max(o.MaxBytes, 0),
+		maxBytes: o.MaxBytes,
 		// The claims are checked below, in an order that gives every refusal one reason.
 		parser: gojwt.NewParser(gojwt.WithStrictDecoding(), gojwt.WithoutClaimsValidation()),
 	}
