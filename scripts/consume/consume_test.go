@@ -22,7 +22,9 @@ func repository(t *testing.T, files map[string]string) string {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"rm", "-q", "--cached", "--ignore-unmatch", "untracked.go"}} {
+	for _, args := range [][]string{
+		{"init", "-q"}, {"add", "."}, {"rm", "-q", "--cached", "--ignore-unmatch", "untracked.go"},
+	} {
 		if _, err := output(t.Context(), root, nil, "git", args...); err != nil {
 			t.Fatal(err)
 		}

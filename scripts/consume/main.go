@@ -42,12 +42,12 @@ func main() {
 }
 
 // run consumes the packages named, all of the budget where none is.
-func run(ctx context.Context, only []string) error {
+func run(ctx context.Context, only []string) (err error) {
 	work, err := os.MkdirTemp("", "mainstay-consume-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	root, err := output(ctx, ".", nil, "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
@@ -123,7 +123,8 @@ func (p consumed) consume(ctx context.Context, work string, env []string) error 
 	}
 	fmt.Printf("%-24s %8d %8d\n", p.path, len(listed), p.modules)
 	if len(listed) > p.modules {
-		return fmt.Errorf("go.mod lists %d modules, the budget is %d:\n\t%s", len(listed), p.modules, strings.Join(listed, "\n\t"))
+		return fmt.Errorf("go.mod lists %d modules, the budget is %d:\n\t%s",
+			len(listed), p.modules, strings.Join(listed, "\n\t"))
 	}
 	return nil
 }

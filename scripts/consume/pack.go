@@ -76,7 +76,8 @@ func split(root string, names []string) (map[string]*packing, error) {
 		if m == nil {
 			return nil, fmt.Errorf("%s is in no module", name)
 		}
-		f := file{name: strings.TrimPrefix(name, strings.TrimPrefix(m.dir+"/", "./")), at: filepath.Join(root, filepath.FromSlash(name))}
+		inModule := strings.TrimPrefix(name, strings.TrimPrefix(m.dir+"/", "./"))
+		f := file{name: inModule, at: filepath.Join(root, filepath.FromSlash(name))}
 		if f.name == "go.mod" {
 			f.content = m.mod
 		}
