@@ -86,7 +86,7 @@ func newBreaker(name string, o BreakerOptions, logger *slog.Logger) *breaker {
 		MaxRequests:   uint32(min(o.HalfOpenProbes, maxProbes)),
 		Timeout:       b.openFor,
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= failures },
-		IsExcluded:    func(err error) bool { return err == errIgnored },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errIgnored) },
 		OnStateChange: b.changed,
 	})
 	return b

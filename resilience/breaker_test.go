@@ -45,7 +45,7 @@ func TestBreakerIgnoresCancelledCallers(t *testing.T) {
 		{"Plain", func(ctx context.Context) error { return ctx.Err() }},
 		{"Wrapped", func(ctx context.Context) error { return fmt.Errorf("get: %w", ctx.Err()) }},
 		{"GRPC", func(ctx context.Context) error { return status.FromContextError(ctx.Err()).Err() }},
-		{"Cause", func(ctx context.Context) error { return context.Cause(ctx) }},
+		{"Cause", context.Cause},
 		{"Unrelated", func(context.Context) error { return io.ErrUnexpectedEOF }},
 	}
 	cancelledCall := func(p *resilience.Policy, f func(context.Context) error) {

@@ -157,7 +157,7 @@ func wantNoSecret(t *testing.T, text string) {
 	lower := strings.ToLower(text)
 	for _, s := range [][]byte{secret, private.Seed()} {
 		hex := fmt.Sprintf("%x", s[:4])
-		list := strings.Trim(fmt.Sprint(s[:4]), "[]")
+		list := strings.Trim(fmt.Sprintf("%d", s[:4]), "[]")
 		for _, form := range []string{string(s), hex, list, base64.StdEncoding.EncodeToString(s)[:8]} {
 			if strings.Contains(text, form) || strings.Contains(lower, form) {
 				t.Errorf("%q shows a secret", text)
