@@ -21,23 +21,51 @@ type conn struct {
 	contextConn
 	observer *observer
 	expires  time.Time // zero for never
+	queue    writeQueue
+	inTx     bool
+	queued   bool // it is this connection's turn to write
 }
 
 // Raw returns the driver's own connection, for (*sql.Conn).Raw.
 func (c *conn) Raw() driver.Conn { return c.contextConn }
 
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	if !o.ReadOnly {
+		c.enter(ctx)
+	}
 	obs := c.observer.begin(ctx, "BEGIN")
 	t, err := c.contextConn.BeginTx(obs.ctx, o)
 	obs.end(err)
 	if err != nil {
+		c.leave()
 		return nil, err
 	}
-	return &tx{Tx: t, ctx: ctx, observer: c.observer}, nil
+	c.inTx = true
+	return &tx{Tx: t, ctx: ctx, conn: c}, nil
+}
+
+func (c *conn) enter(ctx context.Context) { c.queued = c.queue.enter(ctx) }
+
+func (c *conn) leave() {
+	if c.queued {
+		c.queued = false
+		c.queue.leave()
+	}
+}
+
+// Close lets the next one write, whatever became of this one's transaction.
+func (c *conn) Close() error {
+	defer c.leave()
+	return c.contextConn.Close()
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	obs := c.observer.begin(ctx, operation(query))
+	op := operation(query)
+	if !c.inTx && writes(op) {
+		c.enter(ctx)
+		defer c.leave()
+	}
+	obs := c.observer.begin(ctx, op)
 	r, err := c.contextConn.ExecContext(obs.ctx, query, args)
 	obs.end(err)
 	return r, err
@@ -97,24 +125,22 @@ func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
 	return driver.ErrSkip // database/sql's own conversion
 }
 
-// tx measures the two ends of a transaction. The context is that of BeginTx, which database/sql keeps just so.
+// tx measures the end of a transaction. The context is that of BeginTx, which database/sql keeps just so.
 type tx struct {
 	driver.Tx
-	ctx      context.Context
-	observer *observer
+	ctx  context.Context
+	conn *conn
 }
 
-func (t *tx) Commit() error {
-	obs := t.observer.begin(t.ctx, "COMMIT")
-	err := t.Tx.Commit()
-	obs.end(err)
-	return err
-}
+func (t *tx) Commit() error   { return t.finish("COMMIT", t.Tx.Commit) }
+func (t *tx) Rollback() error { return t.finish("ROLLBACK", t.Tx.Rollback) }
 
-func (t *tx) Rollback() error {
-	obs := t.observer.begin(t.ctx, "ROLLBACK")
-	err := t.Tx.Rollback()
+func (t *tx) finish(operation string, f func() error) error {
+	obs := t.conn.observer.begin(t.ctx, operation)
+	err := f()
 	obs.end(err)
+	t.conn.inTx = false
+	t.conn.leave()
 	return err
 }
 
@@ -132,6 +158,10 @@ type stmt struct {
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if !s.conn.inTx && writes(s.operation) {
+		s.conn.enter(ctx)
+		defer s.conn.leave()
+	}
 	obs := s.conn.observer.begin(ctx, s.operation)
 	r, err := s.contextStmt.ExecContext(obs.ctx, args)
 	obs.end(err)

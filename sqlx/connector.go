@@ -18,6 +18,7 @@ type connector struct {
 	next     driver.Connector
 	dialect  Dialect
 	pragmas  []string
+	queue    writeQueue
 	lifetime time.Duration
 	observer *observer
 }
@@ -25,7 +26,7 @@ type connector struct {
 func newConnector(d Dialect, dsn string, opt Options) (*connector, error) {
 	c := &connector{dialect: d, lifetime: opt.ConnMaxLifetime}
 	if d == SQLite {
-		c.pragmas = pragmas(dsn)
+		c.pragmas, c.queue = pragmas(dsn), newWriteQueue()
 		dsn = withImmediate(dsn)
 	}
 	drv, err := findDriver(d, opt.Driver, dsn)
@@ -57,7 +58,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), dc.Close())
 		}
 	}
-	w := &conn{contextConn: inner, observer: c.observer}
+	w := &conn{contextConn: inner, observer: c.observer, queue: c.queue}
 	if c.lifetime > 0 {
 		w.expires = time.Now().Add(c.lifetime*4/5 + rand.N(c.lifetime/5+1))
 	}

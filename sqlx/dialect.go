@@ -2,7 +2,6 @@ package sqlx
 
 import (
 	"fmt"
-	"strings"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
@@ -58,40 +57,4 @@ func (d Dialect) packageName() string {
 		return "modernc.org/sqlite"
 	}
 	return "github.com/jackc/pgx/v5/stdlib"
-}
-
-// withImmediate makes SQLite take the write lock when a read-write transaction begins. A transaction that begins by
-// reading could not upgrade once another has written (SQLITE_BUSY_SNAPSHOT), however long it were willing to wait.
-func withImmediate(dsn string) string {
-	if strings.Contains(dsn, "_txlock=") {
-		return dsn
-	}
-	sep := "?"
-	if strings.Contains(dsn, "?") {
-		sep = "&"
-	}
-	return dsn + sep + "_txlock=immediate"
-}
-
-// pragmas returns what is run on each new SQLite connection, less what dsn sets itself.
-func pragmas(dsn string) []string {
-	var qs []string
-	for _, p := range [...]struct{ name, value string }{
-		{"busy_timeout", "5000"}, // first, so that the next may wait
-		{"journal_mode", "WAL"},  // readers and one writer at a time go on together
-		{"synchronous", "FULL"},  // NORMAL loses the last commits with the power, and an outbox row with them
-		{"foreign_keys", "ON"},   // off by default, for compatibility alone
-	} {
-		if !strings.Contains(dsn, p.name) {
-			qs = append(qs, "PRAGMA "+p.name+" = "+p.value)
-		}
-	}
-	return qs
-}
-
-// inMemory reports whether a SQLite database lives in one connection only.
-func inMemory(dsn string) bool {
-	return dsn == "" || strings.HasPrefix(dsn, "?") ||
-		(strings.Contains(dsn, ":memory:") || strings.Contains(dsn, "mode=memory")) &&
-			!strings.Contains(dsn, "cache=shared")
 }

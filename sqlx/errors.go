@@ -72,12 +72,11 @@ func commitUnknown(ctx context.Context, err error) bool {
 	if err == ctx.Err() { // database/sql's own check, made before it asks the driver
 		return false
 	}
-	var unsent interface{ SafeToRetry() bool }
-	if errors.As(err, &unsent) && unsent.SafeToRetry() {
-		return false
-	}
+	// pgx's errors of the connection have SafeToRetry. What it returns is of no use here: pgx 5.12 reports a connection
+	// that ends while COMMIT is awaited as "conn closed", safe to retry.
+	var ofConn interface{ SafeToRetry() bool }
 	var n net.Error
-	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.As(err, &ofConn) || errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
