@@ -74,7 +74,7 @@ func Read(resp *http.Response) *transport.Error {
 	if e.Message == "" {
 		e.Message = "status " + strconv.Itoa(resp.StatusCode)
 	}
-	e.Delay = retryAfter(resp.Header.Get(transport.HeaderRetryAfter))
+	e.Delay = RetryAfter(resp.Header.Get(transport.HeaderRetryAfter))
 	if mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || mt != transport.ContentTypeProblem {
 		return e
 	}
@@ -120,8 +120,8 @@ func shorten(s string) string {
 	return s[:n]
 }
 
-// retryAfter reads both forms of RFC 9110, 10.2.3. What cannot be read, or lies in the past, is zero.
-func retryAfter(s string) time.Duration {
+// RetryAfter reads a Retry-After header, in both forms of RFC 9110, 10.2.3. What cannot be read, or lies in the past, is zero.
+func RetryAfter(s string) time.Duration {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return 0

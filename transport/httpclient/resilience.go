@@ -1,0 +1,144 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/mainstay-go/mainstay/resilience"
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/internal/problem"
+)
+
+// What is read of a response that nobody will get, so that its connection can be used again, is bounded in bytes and
+// in time: another connection costs less than either.
+const (
+	maxDrained = 64 << 10
+	drainTime  = 100 * time.Millisecond
+)
+
+// StatusError is what a policy is told of a response that is a failure, see the package comment. It is for
+// resilience.Options.Classify: Do itself returns the response.
+type StatusError struct {
+	// StatusCode of the response.
+	StatusCode int
+	after      time.Duration
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("httpclient: status %d", e.StatusCode) }
+
+// Retryable returns true.
+func (e *StatusError) Retryable() bool { return true }
+
+// RetryAfter returns what the response's Retry-After header asks for, 0 where there is none.
+func (e *StatusError) RetryAfter() time.Duration { return e.after }
+
+// failure returns resp as a policy sees it, nil for a success.
+func failure(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return nil
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+	default:
+		if resp.StatusCode < 500 {
+			return nil
+		}
+	}
+	return &StatusError{resp.StatusCode, problem.RetryAfter(resp.Header.Get(transport.HeaderRetryAfter))}
+}
+
+// guarded sends r under the policy.
+func (c *Client) guarded(r *http.Request) (*http.Response, error) {
+	policy := c.policy
+	if !repeatable(r) {
+		policy = c.once
+	}
+	n := 0
+	var last *http.Response
+	resp, err := resilience.Do(r.Context(), policy, func(ctx context.Context) (*http.Response, error) {
+		discard(last)
+		resp, err := c.attempt(ctx, r, n)
+		n++
+		last = resp
+		return resp, err
+	})
+	if n == 0 {
+		closeBody(r)
+	}
+	if err == nil {
+		return resp, nil
+	}
+	// A failing status is an answer to the caller, whatever kept the policy from asking again, unless the caller is gone.
+	if _, ok := errors.AsType[*StatusError](err); ok && resp != nil && r.Context().Err() == nil {
+		return resp, nil
+	}
+	discard(resp)
+	return nil, err
+}
+
+// attempt sends r once. ctx bounds the wait for the response, and no more than that: it ends when attempt returns, and
+// the body is to be readable after.
+func (c *Client) attempt(ctx context.Context, r *http.Request, n int) (*http.Response, error) {
+	held, cancel := context.WithCancelCause(context.WithValue(r.Context(), resendKey{}, n))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	out := r.WithContext(held)
+	if n > 0 && r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			cancel(nil)
+			return nil, resilience.Permanent(err)
+		}
+		out.Body = body
+	}
+	resp, err := c.http.Do(out)
+	if err == nil && !stop() {
+		_ = resp.Body.Close()
+		err = context.Cause(ctx) // it came in the very moment that its time ended
+	}
+	if err != nil {
+		cancel(nil)
+		if ctx.Err() != nil {
+			// net/http says that held was cancelled, which would be the caller's doing to the policy.
+			err = fmt.Errorf("%s %q: %w", r.Method, r.URL.Redacted(), ctx.Err())
+		}
+		return nil, err
+	}
+	resp.Body = &heldBody{resp.Body, func() { cancel(nil) }}
+	return resp, failure(resp)
+}
+
+// repeatable reports whether r may be sent twice, and can be.
+func repeatable(r *http.Request) bool {
+	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return false
+	}
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return r.Header.Get(transport.HeaderIdempotencyKey) != ""
+}
+
+// discard gives resp's connection back, if any.
+func discard(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	if held, ok := resp.Body.(*heldBody); ok {
+		timer := time.AfterFunc(drainTime, held.cancel)
+		defer timer.Stop()
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrained)
+	_ = resp.Body.Close()
+}
+
+type resendKey struct{}
+
+// resends returns how often the request of ctx was sent before.
+func resends(ctx context.Context) int {
+	n, _ := ctx.Value(resendKey{}).(int)
+	return n
+}
