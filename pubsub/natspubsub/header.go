@@ -1,0 +1,113 @@
+package natspubsub
+
+import (
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// raw reports whether an attribute's value is written as it is: those that have a syntax of their own, which other
+// programs read. All others are percent-encoded as in the CloudEvents HTTP binding (section 3.1.3.2), which the NATS
+// binding follows.
+func raw(name string) bool {
+	switch name {
+	case "content-type", "traceparent", "tracestate", "baggage":
+		return true
+	}
+	return false
+}
+
+func encodeHeader(m driver.Message) nats.Header {
+	h := make(nats.Header, len(m.Attributes)+1)
+	for k, v := range m.Attributes {
+		if !raw(k) {
+			v = escape(v)
+		}
+		h[k] = []string{v}
+	}
+	return h
+}
+
+// decodeHeader returns the attributes of a message, less what the server or its clients put there. The first value of
+// a name counts, and one in lower case before others.
+func decodeHeader(h nats.Header) map[string]string {
+	attrs := make(map[string]string, len(h))
+	for k, vs := range h {
+		name := strings.ToLower(k)
+		if len(vs) == 0 || strings.HasPrefix(name, "nats-") {
+			continue
+		}
+		if _, taken := attrs[name]; taken && name != k {
+			continue
+		}
+		v := vs[0]
+		if !raw(name) {
+			v = unescape(v)
+		}
+		attrs[name] = v
+	}
+	return attrs
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// plain reports whether the binding lets c stand for itself.
+func plain(c byte) bool { return 0x21 <= c && c <= 0x7e && c != '"' && c != '%' }
+
+func escape(s string) string {
+	special := 0
+	for i := range len(s) {
+		if !plain(s[i]) {
+			special++
+		}
+	}
+	if special == 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s) + 2*special)
+	for i := range len(s) {
+		if c := s[i]; plain(c) {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// unescape reverses escape. What is no escape, in a stranger's value, stands for itself.
+func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			high, low := unhex(s[i+1]), unhex(s[i+2])
+			if high >= 0 && low >= 0 {
+				b.WriteByte(byte(high<<4 | low))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// unhex returns the value of a hexadecimal digit, -1 for anything else.
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}

@@ -1,0 +1,161 @@
+package natspubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// chunk bounds how many messages are on their way unconfirmed. When one fails, those of later chunks are not sent, so
+// that a batch breaks off near the failure, not behind it.
+const chunk = 256
+
+// Publish stores ms in the stream that holds topic. It implements driver.Broker. A message that is too large is left
+// out; the others are stored.
+func (b *Broker) Publish(ctx context.Context, topic string, ms []driver.Message) error {
+	s, err := b.ensureStream(ctx, topic)
+	if err != nil {
+		return err
+	}
+	p := &publication{Broker: b, topic: topic, failed: make(map[int]error)}
+	fitting := p.fitting(ms, s)
+	if len(fitting) == 1 {
+		p.one(ctx, fitting[0])
+		return p.result(len(ms))
+	}
+	for part := range slices.Chunk(fitting, chunk) {
+		if p.broken == nil {
+			p.many(ctx, part)
+			continue
+		}
+		for _, o := range part {
+			p.failed[o.index] = p.broken
+		}
+	}
+	return p.result(len(ms))
+}
+
+// publication is one call of Publish.
+type publication struct {
+	*Broker
+	topic  string
+	failed map[int]error // by index
+	broken error         // why no more chunks are sent
+	sent   bool          // something may have been stored
+}
+
+// outgoing is one message on its way.
+type outgoing struct {
+	index int
+	msg   *nats.Msg
+	ack   jetstream.PubAckFuture
+}
+
+// fitting returns the messages that server and stream will take, and notes the others.
+func (p *publication) fitting(ms []driver.Message, s stream) []*outgoing {
+	limit := int(p.nc.MaxPayload())
+	if s.limit > 0 {
+		limit = min(limit, s.limit)
+	}
+	fits := make([]*outgoing, 0, len(ms))
+	for i, m := range ms {
+		msg := &nats.Msg{Subject: p.topic, Header: encodeHeader(m), Data: m.Data}
+		if m.ID != "" {
+			// With the topic, because a stream may hold several, and a message may be in more than one of them.
+			msg.Header[jetstream.MsgIDHeader] = []string{p.topic + "/" + escape(m.ID)}
+		}
+		if n := size(msg); limit > 0 && n > limit {
+			p.failed[i] = &driver.TooLargeError{Bytes: n, Limit: limit}
+			continue
+		}
+		fits = append(fits, &outgoing{index: i, msg: msg})
+	}
+	return fits
+}
+
+// size is what counts towards the limits: payload and header block as they are sent.
+func size(m *nats.Msg) int {
+	n := len("NATS/1.0\r\n") + len("\r\n") + len(m.Data)
+	for k, vs := range m.Header {
+		for _, v := range vs {
+			n += len(k) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	return n
+}
+
+// one publishes a single message, and lets the client try again where no stream answers: there is no order to lose.
+func (p *publication) one(ctx context.Context, o *outgoing) {
+	p.sent = true
+	if _, err := p.js.PublishMsg(ctx, o.msg); err != nil {
+		p.fail(o, err)
+	}
+}
+
+// many publishes messages in one go and waits for their acknowledgements.
+func (p *publication) many(ctx context.Context, part []*outgoing) {
+	for _, o := range part {
+		var err error
+		if p.broken == nil {
+			// Without the client's own retries, which would put a message behind its successors.
+			o.ack, err = p.js.PublishMsgAsync(o.msg, jetstream.WithRetryAttempts(0))
+		}
+		if p.broken != nil || err != nil {
+			p.fail(o, errors.Join(err, p.broken))
+			continue
+		}
+		p.sent = true
+	}
+	for _, o := range part {
+		if o.ack == nil {
+			continue
+		}
+		select {
+		case <-o.ack.Ok():
+		case err := <-o.ack.Err():
+			p.fail(o, err)
+		case <-ctx.Done():
+			p.fail(o, ctx.Err())
+		}
+	}
+}
+
+func (p *publication) fail(o *outgoing, err error) {
+	// Deleted, perhaps, or its limit was changed. The next call looks, and creates it again.
+	for _, stale := range []error{jetstream.ErrNoStreamResponse, nats.ErrNoResponders, jetstream.ErrStreamMessageExceedsMaximum} {
+		if errors.Is(err, stale) {
+			p.forgetStream(p.topic)
+		}
+	}
+	p.failed[o.index] = err
+	if p.broken == nil {
+		p.broken = err
+	}
+}
+
+// result sums up: nil, the reason why nothing was stored, or which messages may not have been.
+func (p *publication) result(n int) error {
+	if len(p.failed) == 0 {
+		return nil
+	}
+	e := &driver.PublishError{Err: p.broken}
+	for i := range n {
+		if err, ok := p.failed[i]; ok {
+			e.Indexes = append(e.Indexes, i)
+			// A failure that another try may mend comes before one that it will not.
+			if e.Err == nil {
+				e.Err = err
+			}
+		}
+	}
+	if !p.sent || n == 1 && errors.Is(e.Err, jetstream.ErrNoStreamResponse) {
+		return fmt.Errorf("natspubsub: %w", e.Err)
+	}
+	return e
+}

@@ -1,0 +1,353 @@
+package natspubsub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+const (
+	// pullWait is how long the server holds a request for messages when there is none.
+	pullWait = 5 * time.Second
+	// checkEvery is how soon a lost connection is noticed by a Receive that waits.
+	checkEvery = 500 * time.Millisecond
+	// idlePause follows a request that the server ended at once and empty, because other processes wait already.
+	idlePause = 100 * time.Millisecond
+)
+
+// subscription reads one durable consumer by pull requests. All of them are answered to one inbox, open until Close,
+// so that a message which the server had sent when Receive's context ended is not lost until its lease ends: the next
+// Receive has it.
+type subscription struct {
+	b     *Broker
+	o     driver.SubscribeOptions
+	inbox *nats.Subscription
+	reply string // inbox prefix; a request's number follows
+	msgs  chan *nats.Msg
+	tick  *time.Ticker
+
+	stream  stream
+	subject string // that takes pull requests
+	last    uint64 // highest stream sequence received, or delivered before this process came
+
+	request  request // the one that is open
+	requests int
+
+	closed chan struct{}
+	close  func()
+	err    atomic.Pointer[error] // of close
+}
+
+// request is a pull request that the server may still answer.
+type request struct {
+	open       bool
+	reply      string
+	left       int // messages that may still come
+	sent       time.Time
+	reconnects uint64
+}
+
+// Subscribe opens the durable consumer of o.Name on o.Topic. It implements driver.Broker.
+func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
+	s := &subscription{
+		b: b, o: o,
+		reply: b.nc.NewInbox() + ".",
+		// Room for every message of a request and the statuses of some: a full channel makes the client drop.
+		msgs:   make(chan *nats.Msg, o.MaxInFlight+64),
+		closed: make(chan struct{}),
+	}
+	if err := s.attach(ctx, 0); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.inbox, err = b.nc.ChanSubscribe(s.reply+"*", s.msgs); err != nil {
+		return nil, fmt.Errorf("natspubsub: %w", err)
+	}
+	s.tick = time.NewTicker(checkEvery)
+	s.close = sync.OnceFunc(s.shut)
+	return s, nil
+}
+
+// attach finds or creates stream and consumer, the latter beginning at start.
+func (s *subscription) attach(ctx context.Context, start uint64) error {
+	str, err := s.b.ensureStream(ctx, s.o.Topic)
+	if err != nil {
+		return err
+	}
+	if !s.stream.created.IsZero() && !str.created.Equal(s.stream.created) {
+		start = 1 // all of a new stream is new
+	}
+	c, err := s.b.ensureConsumer(ctx, str, s.o.Topic, s.o.Name, s.o.Lease, start)
+	if err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			s.b.forgetStream(s.o.Topic)
+		}
+		return fmt.Errorf("natspubsub: consumer of %q on %q: %w", s.o.Name, s.o.Topic, err)
+	}
+	info := c.CachedInfo()
+	s.stream = str
+	s.last = info.Delivered.Stream
+	s.subject = apiPrefix(s.b.js.Options()) + "CONSUMER.MSG.NEXT." + str.name + "." + info.Name
+	return nil
+}
+
+// apiPrefix is where the JetStream API listens, dot included.
+func apiPrefix(o jetstream.JetStreamOptions) string {
+	switch {
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	}
+	return jetstream.DefaultAPIPrefix
+}
+
+// Receive implements driver.Subscription.
+func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
+	var got []*driver.Delivery
+	for {
+		if err := s.ask(n - len(got)); err != nil {
+			return nil, err
+		}
+		msg, err := s.next(ctx)
+		switch {
+		case err != nil && len(got) > 0:
+			return got, nil // and the next call reports it
+		case err != nil:
+			return nil, err
+		case msg == nil: // nothing may come any more, or the request is lost
+		default:
+			d, err := s.delivery(msg)
+			if err != nil {
+				return got, err
+			}
+			got = append(got, d)
+		}
+		if len(got) == n || len(got) > 0 && !s.request.open {
+			return got, nil
+		}
+	}
+}
+
+// ask opens a pull request for n messages, unless one is open. The server answers with what it has at once and ends
+// the request; when it has nothing, it waits for the first.
+func (s *subscription) ask(n int) error {
+	if s.request.open {
+		return nil
+	}
+	if s.b.nc.IsClosed() {
+		return permanentError{fmt.Errorf("natspubsub: %w", nats.ErrConnectionClosed)}
+	}
+	s.requests++
+	s.request = request{
+		open: true, reply: s.reply + strconv.Itoa(s.requests), left: n, sent: time.Now(), reconnects: s.b.nc.Stats().Reconnects,
+	}
+	body, err := json.Marshal(pull{Batch: n, Expires: pullWait, NoWait: true})
+	if err != nil {
+		return fmt.Errorf("natspubsub: %w", err)
+	}
+	if err := s.b.nc.PublishRequest(s.subject, s.request.reply, body); err != nil {
+		s.request.open = false
+		return fmt.Errorf("natspubsub: receive: %w", err)
+	}
+	return nil
+}
+
+// pull is a request for messages, as the JetStream API has it. NoWait with Expires is one shot: what is there, or else
+// the first that comes.
+type pull struct {
+	Batch   int           `json:"batch"`
+	Expires time.Duration `json:"expires"`
+	NoWait  bool          `json:"no_wait"`
+}
+
+// next returns the next message; nil when the open request has ended.
+func (s *subscription) next(ctx context.Context) (*nats.Msg, error) {
+	for {
+		if err := s.over(ctx); err != nil {
+			return nil, err
+		}
+		select {
+		case <-s.closed:
+			return nil, driver.ErrClosed
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case msg := <-s.msgs:
+			if code := status(msg); code != "" {
+				return nil, s.ended(ctx, msg, code)
+			}
+			// One that comes late, to a request given up, is as good as any.
+			if s.request.left--; s.request.left == 0 {
+				s.request.open = false
+			}
+			return msg, nil
+		case <-s.tick.C:
+			if err := s.lost(); err != nil || !s.request.open {
+				return nil, err
+			}
+		}
+	}
+}
+
+// over says why nothing more is received. A select alone would take a message now and then that nobody wants.
+func (s *subscription) over(ctx context.Context) error {
+	select {
+	case <-s.closed:
+		return driver.ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
+
+// status returns the status code of a message that carries no payload but one, "" of any other.
+func status(m *nats.Msg) string {
+	if len(m.Data) > 0 || m.Reply != "" {
+		return ""
+	}
+	return m.Header.Get("Status")
+}
+
+// ended acts on a status: the request it belongs to has ended.
+func (s *subscription) ended(ctx context.Context, m *nats.Msg, code string) error {
+	// The server answers to the request's own subject; without a responder the client does.
+	if m.Subject != s.request.reply || code == "100" {
+		return nil
+	}
+	s.request.open = false
+	text := m.Header.Get("Description")
+	switch {
+	case code == "404", code == "408":
+		if time.Since(s.request.sent) < idlePause {
+			return s.pause(ctx)
+		}
+		return nil
+	case code == "503", code == "409" && strings.Contains(text, "Consumer Deleted"):
+		return s.recover(ctx)
+	}
+	return fmt.Errorf("natspubsub: receive: status %s %s", code, text)
+}
+
+func (s *subscription) pause(ctx context.Context) error {
+	t := time.NewTimer(idlePause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return driver.ErrClosed
+	}
+}
+
+// recover attaches again when nobody answers for the consumer: somebody deleted it, or its leader is away.
+func (s *subscription) recover(ctx context.Context) error {
+	s.b.forgetStream(s.o.Topic)
+	if err := s.attach(ctx, s.last+1); err != nil {
+		return err
+	}
+	return s.pause(ctx)
+}
+
+// lost ends the open request when no answer can come any more.
+func (s *subscription) lost() error {
+	nc := s.b.nc
+	switch {
+	case nc.IsClosed():
+		return permanentError{fmt.Errorf("natspubsub: %w", nats.ErrConnectionClosed)}
+	case !nc.IsConnected():
+		s.request.open = false
+		return fmt.Errorf("natspubsub: %w", nats.ErrDisconnected)
+	case nc.Stats().Reconnects != s.request.reconnects, time.Since(s.request.sent) > pullWait+time.Second:
+		s.request.open = false
+	}
+	return nil
+}
+
+func (s *subscription) delivery(m *nats.Msg) (*driver.Delivery, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("natspubsub: receive: %w", err)
+	}
+	s.last = max(s.last, meta.Sequence.Stream)
+	return &driver.Delivery{
+		Message:   driver.Message{Attributes: decodeHeader(m.Header), Data: m.Data},
+		Attempt:   int(meta.NumDelivered),
+		Published: meta.Timestamp,
+		Position:  meta.Stream + "/" + strconv.FormatUint(meta.Sequence.Stream, 10),
+		Handle:    m.Reply,
+	}, nil
+}
+
+// Ack returns once the server has received the acknowledgements.
+func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
+	return s.answer(ctx, ds, "+ACK")
+}
+
+// Release implements driver.Subscription.
+func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
+	if delay <= 0 {
+		return s.answer(ctx, ds, "-NAK")
+	}
+	return s.answer(ctx, ds, fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+}
+
+// Extend implements driver.Subscription.
+func (s *subscription) Extend(ctx context.Context, ds []*driver.Delivery) error {
+	return s.answer(ctx, ds, "+WPI")
+}
+
+// answer publishes an answer to each delivery. It goes to the subject that came with the message, so that it works
+// also for those of a subscription that is closed.
+func (s *subscription) answer(ctx context.Context, ds []*driver.Delivery, what string) error {
+	for _, d := range ds {
+		if err := s.b.nc.Publish(d.Handle.(string), []byte(what)); err != nil {
+			return fmt.Errorf("natspubsub: %w", err)
+		}
+	}
+	if err := s.b.flush(ctx); err != nil {
+		return fmt.Errorf("natspubsub: %w", err)
+	}
+	return nil
+}
+
+// Close gives back what had arrived and was not received. What was received comes back when its lease ends.
+func (s *subscription) Close(context.Context) error {
+	s.close()
+	if err := s.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (s *subscription) shut() {
+	close(s.closed)
+	s.tick.Stop()
+	err := s.inbox.Unsubscribe()
+	for {
+		select {
+		case m := <-s.msgs:
+			if status(m) == "" {
+				err = errors.Join(err, s.b.nc.Publish(m.Reply, []byte("-NAK")))
+			}
+			continue
+		default:
+		}
+		break
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		err = fmt.Errorf("natspubsub: close: %w", err)
+		s.err.Store(&err)
+	}
+}
