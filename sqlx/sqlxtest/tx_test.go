@@ -23,11 +23,11 @@ import (
 // counterTable makes a table of one row whose value is 0.
 func counterTable(t *testing.T, db *sql.DB) {
 	t.Helper()
-	exec(t, db, `CREATE TABLE counter (id INT PRIMARY KEY, value INT NOT NULL)`)
-	exec(t, db, `INSERT INTO counter VALUES (1, 0)`)
+	mustExec(t, db, `CREATE TABLE counter (id INT PRIMARY KEY, value INT NOT NULL)`)
+	mustExec(t, db, `INSERT INTO counter VALUES (1, 0)`)
 }
 
-func exec(t testing.TB, db *sql.DB, query string, args ...any) {
+func mustExec(t testing.TB, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	if _, err := db.ExecContext(context.Background(), query, args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
@@ -106,7 +106,7 @@ func together(n int, f func() error) []error {
 func deadlocks(t *testing.T) {
 	db := sqlxtest.Postgres(t)
 	counterTable(t, db)
-	exec(t, db, `INSERT INTO counter VALUES (2, 0)`)
+	mustExec(t, db, `INSERT INTO counter VALUES (2, 0)`)
 	var runs atomic.Int32
 	var met sync.WaitGroup // both hold their first row, on the first attempt
 	met.Add(2)
@@ -151,7 +151,7 @@ func conflict(t *testing.T, db *sql.DB, runs *int) func(context.Context, *sql.Tx
 		if err := tx.QueryRowContext(ctx, `SELECT value FROM counter WHERE id = 1`).Scan(&v); err != nil {
 			return err
 		}
-		exec(t, db, `UPDATE counter SET value = value + 1 WHERE id = 1`)
+		mustExec(t, db, `UPDATE counter SET value = value + 1 WHERE id = 1`)
 		_, err := tx.ExecContext(ctx, `UPDATE counter SET value = 0 WHERE id = 1`)
 		if err != nil {
 			return fmt.Errorf("wrapped: %w", err)
@@ -307,7 +307,7 @@ func writersTakeTurns(t *testing.T) {
 		})
 	}
 	for range 20 {
-		exec(t, db, `UPDATE counter SET value = value + 1`)
+		mustExec(t, db, `UPDATE counter SET value = value + 1`)
 		if _, err := prepared.ExecContext(t.Context()); err != nil {
 			t.Error(err)
 		}
