@@ -72,4 +72,29 @@ func main() {
 	log.Println(answer, err)
 }
 `},
+	{"pubsub/natspubsub", 26, `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/natspubsub"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func main() {
+	connection, err := nats.Connect(nats.DefaultURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	js, err := jetstream.New(connection)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := pubsub.NewClient(natspubsub.New(js, nil), nil)
+	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
+}
+`},
 }
