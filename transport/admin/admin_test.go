@@ -1,0 +1,174 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/mainstay-go/mainstay/transport/admin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a server and returns a function that asks it.
+func start(t *testing.T, o *admin.Options) (s *admin.Server, ask func(method, path, body string) (int, string)) {
+	t.Helper()
+	o.Addr = "127.0.0.1:0"
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s = admin.New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	tr := &http.Transport{}
+	t.Cleanup(func() {
+		tr.CloseIdleConnections()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	<-s.Ready()
+	return s, func(method, path, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr()+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Client{Transport: tr}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+}
+
+func TestPages(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "orders_total", Help: "x"}))
+	_, ask := start(t, &admin.Options{Gatherer: reg, Level: new(slog.LevelVar)})
+	for _, tt := range []struct {
+		path   string
+		status int
+		body   string
+	}{
+		{"/", 200, `href="metrics"`},
+		{"/metrics", 200, "orders_total 0"},
+		{"/livez", 200, `"ok"`},
+		{"/readyz", 200, `"ok"`},
+		{"/log/level", 200, "INFO\n"},
+		{"/buildinfo", 200, `"GoVersion": "go`},
+		{"/debug/pprof/", 200, "goroutine?debug=1"},
+		{"/debug/pprof/goroutine?debug=1", 200, "goroutine profile: total"},
+		{"/debug/pprof/heap?gc=1", 200, "\x1f\x8b"},
+		{"/debug/pprof/profile?seconds=0.05", 200, "\x1f\x8b"},
+		{"/debug/pprof/trace?seconds=0.05", 200, "go 1."},
+		{"/debug/pprof/nope", 404, ""},
+		{"/debug/pprof/heap?debug=9", 400, "debug must be"},
+		{"/debug/pprof/profile?seconds=301", 400, "at most 300"},
+		{"/debug/pprof/profile?seconds=NaN", 400, "above 0"},
+		{"/debug/pprof/trace?seconds=-1", 400, "above 0"},
+		{"/nope", 404, ""},
+	} {
+		if status, body := ask("GET", tt.path, ""); status != tt.status || !strings.Contains(body, tt.body) {
+			t.Errorf("GET %s: %d %.60q, want %d with %q", tt.path, status, body, tt.status, tt.body)
+		}
+	}
+}
+
+func TestLevel(t *testing.T) {
+	var log bytes.Buffer
+	var level slog.LevelVar
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: &level}))
+	_, ask := start(t, &admin.Options{Level: &level, Logger: logger})
+	for _, tt := range []struct {
+		body   string
+		status int
+		want   slog.Level
+	}{
+		{"debug", 200, slog.LevelDebug},
+		{"loud", 400, slog.LevelDebug},
+		{"", 400, slog.LevelDebug},
+		{strings.Repeat("x", 1000), 400, slog.LevelDebug},
+		{" ERROR\n", 200, slog.LevelError},
+		{"WARN+2", 200, slog.LevelWarn + 2},
+	} {
+		status, body := ask("PUT", "/log/level", tt.body)
+		if status != tt.status || level.Level() != tt.want {
+			t.Errorf("PUT %.20q: %d, level %v, want %d, %v", tt.body, status, level.Level(), tt.status, tt.want)
+		}
+		if status == 200 && strings.TrimSpace(body) != tt.want.String() {
+			t.Errorf("PUT %q: answered %q, want %v", tt.body, body, tt.want)
+		}
+	}
+	if n := strings.Count(log.String(), "log level changed"); n != 3 {
+		t.Errorf("%d changes in the log, want 3:\n%s", n, log.String())
+	}
+	_, none := start(t, &admin.Options{})
+	if status, _ := none("GET", "/log/level", ""); status != 404 {
+		t.Errorf("without a Level: %d, want 404", status)
+	}
+}
+
+func TestDrainTurnsReadiness(t *testing.T) {
+	s, ask := start(t, &admin.Options{})
+	s.Drain()
+	if status, _ := ask("GET", "/readyz", ""); status != 503 {
+		t.Errorf("/readyz: %d, want 503", status)
+	}
+	for _, path := range []string{"/livez", "/metrics"} {
+		if status, _ := ask("GET", path, ""); status != 200 {
+			t.Errorf("%s: %d, want 200 while draining", path, status)
+		}
+	}
+}
+
+func TestDefaultAddressIsLoopback(t *testing.T) {
+	if got, want := admin.New(nil).String(), "admin http 127.0.0.1:9090"; got != want {
+		t.Errorf("String() = %q, want %q", got, want)
+	}
+}
+
+func TestImportRegistersNothing(t *testing.T) {
+	r, _ := http.NewRequestWithContext(t.Context(), "GET", "/debug/pprof/", nil)
+	if _, pattern := http.DefaultServeMux.Handler(r); pattern != "" {
+		t.Errorf("http.DefaultServeMux has %q", pattern)
+	}
+}
+
+func Example() {
+	s := admin.New(&admin.Options{Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry()})
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	<-s.Ready()
+
+	resp, err := http.Get("http://" + s.Addr() + "/readyz")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	fmt.Println(<-ended)
+	// Output:
+	// 200
+	// <nil>
+}
