@@ -1,3 +1,45 @@
-// Package grpcserver serves gRPC under a context: identified, observed and authenticated calls, and an end that is
-// bounded.
+// Package grpcserver serves gRPC with what every service needs and nobody wants to write twice: bounded messages and
+// time, health, a drain, authentication, and one pass that observes each call.
+//
+//	srv := grpcserver.New(&grpcserver.Options{Addr: ":9090", Verifier: verifier})
+//	catalogpb.RegisterCatalogServer(srv, catalog)
+//	err := srv.Run(ctx) // until ctx ends and what runs has drained
+//
+// A server that is there already takes the pass as interceptors: see [Observe] and [Authenticate].
+//
+// # What it promises
+//
+// Every call, unary or streaming, gets a correlation ID (the caller's where it is well formed, else a new one), which
+// its context, its header and its log line carry; a server span that continues the caller's W3C trace; one sample of
+// rpc_server_call_duration_seconds and its place in rpc_server_active_calls; one access log line; and an answer even
+// when its handler panics. They agree on the code, since one layer takes them.
+//
+// Every call is authenticated before its request is read: see [Authenticate]. A server without a Verifier does not
+// start unless its options say Unauthenticated.
+//
+// Handlers return errors as everywhere in the kit: a transport.Error crosses with its code, message, fields (as
+// google.rpc.BadRequest) and delay (as google.rpc.RetryInfo), cut where they would not fit into a header; an error with
+// a status of its own (package status) is sent as it is; any other by the rules of transport.AsError, which tell the
+// caller nothing of it. A panic is Internal.
+//
+// The health service (grpc.health.v1) says SERVING, for the server and each service, from the time that it listens
+// until Drain or the end of Run's context; then NOT_SERVING for good. Its calls are open to anybody, and are not
+// observed.
+//
+// When the context of Run ends, the server closes its listener, tells long streams ([Draining]), ends health watches,
+// waits for the calls that run, and cuts off what is left after DrainTimeout.
+//
+// # Labels, names, levels
+//
+// The method label is "package.Service/Method" of a registered method, else "_OTHER"; what the caller wrote is in the
+// span and the log. The code label is that of gRPC's statuscodes.md, such as "NOT_FOUND". A failure is Unknown,
+// DeadlineExceeded, Unimplemented, Internal, Unavailable and DataLoss, by the semantic conventions: its span is an
+// error, and its access log line is at level error, others at info. A call whose caller went away before its answer is
+// CANCELLED, whatever became of the handler, and no failure; one that the server cut off is UNAVAILABLE.
+// rpc_server_active_calls has no twin in the conventions yet; it is named after that of HTTP.
+//
+// # What it does not do
+//
+// No reflection (register it like any service, on a server whose rules say who may ask), no gRPC-Web, no xDS. Messages
+// of a stream are neither counted nor logged one by one.
 package grpcserver

@@ -1,0 +1,15 @@
+package grpcserver
+
+import (
+	"context"
+	"net"
+)
+
+// ServeOn is Run on a listener of the test's.
+func (s *Server) ServeOn(ctx context.Context, ln net.Listener) error {
+	s.running.Store(true)
+	if err := s.check(); err != nil {
+		return err
+	}
+	return s.serveOn(ctx, ln)
+}

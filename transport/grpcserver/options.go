@@ -1,0 +1,143 @@
+package grpcserver
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/mainstay-go/mainstay/auth"
+)
+
+const (
+	defaultAddr             = ":9090"
+	defaultMaxReceiveBytes  = 4 << 20 // the library's own, said aloud
+	defaultMaxHeaderBytes   = 128 << 10
+	defaultMaxStreams       = 1000
+	defaultTimeout          = 60 * time.Second
+	defaultKeepalive        = time.Minute
+	defaultMaxConnectionAge = 30 * time.Minute
+	defaultDrainTimeout     = 25 * time.Second // Kubernetes kills after 30
+
+	// keepaliveTimeout is how long a ping may stay without an answer.
+	keepaliveTimeout = 20 * time.Second
+	// minPing is how often clients may ping. More often is abuse, and ends the connection.
+	minPing = 10 * time.Second
+	// handshakeTimeout bounds a connection until it speaks HTTP/2, TLS included.
+	handshakeTimeout = 10 * time.Second
+)
+
+// Options of a [Server].
+type Options struct {
+	// Addr to listen on. Empty means ":9090"; port 0 means any free port, which [Server.Addr] tells.
+	Addr string
+	// TLS makes the server speak TLS. It needs a certificate, or a function that gets one. Nil means cleartext.
+	TLS *tls.Config
+
+	// Verifier checks the bearer token of every call; see [Authenticate] for who passes. Nil needs Unauthenticated.
+	Verifier auth.Verifier
+	// Unauthenticated lets everybody do everything: Rules are not applied. It excludes Verifier.
+	Unauthenticated bool
+	// Rules say who may call what, by full method name ("/package.Service/Method": the constants of the generated code)
+	// or for a whole service by its name ("package.Service"); the method's own rule wins. What has none is for
+	// verified services only. A rule for what is not registered is an error of Run.
+	Rules map[string]Rule
+
+	// MaxReceiveBytes bounds a message that comes in: a larger one is ResourceExhausted. Zero means 4 MiB; negative
+	// means no limit.
+	MaxReceiveBytes int
+	// MaxHeaderBytes bounds the metadata of a call. Zero means 128 KiB; negative means the library's 16 MiB.
+	MaxHeaderBytes int
+	// MaxStreams bounds the calls that run on one connection: a client's further calls wait. Zero means 1000; negative
+	// means no limit.
+	MaxStreams int
+	// Timeout bounds a unary call whose caller gives it more time, or all of it: its context ends then. Streams are not
+	// bounded. Zero means 60s; negative means none.
+	Timeout time.Duration
+	// Keepalive is how long a connection may be silent before the server asks whether the other side lives; without an
+	// answer within 20s the connection ends. Zero means 1m; negative means never.
+	Keepalive time.Duration
+	// MaxConnectionAge is when a client is asked to connect anew, give or take a tenth: behind a name with several
+	// addresses a client would otherwise never learn of new replicas. Calls that run are not cut. Zero means 30m;
+	// negative means never.
+	MaxConnectionAge time.Duration
+	// DrainTimeout bounds the wait for running calls after the context of Run has ended. Zero means 25s; negative means
+	// none: they are cut off at once.
+	DrainTimeout time.Duration
+
+	// ServerOptions go to grpc.NewServer before those that this struct has fields for, which win. Interceptors given
+	// here run inside of the observed pass, behind authentication.
+	ServerOptions []grpc.ServerOption
+
+	// Logger gets the access log. Nil means slog.Default().
+	Logger *slog.Logger
+	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
+	TracerProvider trace.TracerProvider
+	// Propagator reads the caller's trace. Nil means W3C trace context.
+	Propagator propagation.TextMapPropagator
+	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
+	Registerer prometheus.Registerer
+}
+
+// orDefault returns def for zero and off for a negative v.
+func orDefault[N int | time.Duration](v, def, off N) N {
+	switch {
+	case v == 0:
+		return def
+	case v < 0:
+		return off
+	}
+	return v
+}
+
+func (o Options) withDefaults() Options {
+	if o.Addr == "" {
+		o.Addr = defaultAddr
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.MaxReceiveBytes = orDefault(o.MaxReceiveBytes, defaultMaxReceiveBytes, math.MaxInt32)
+	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, defaultMaxHeaderBytes, 0)
+	o.MaxStreams = min(orDefault(o.MaxStreams, defaultMaxStreams, math.MaxInt32), math.MaxInt32)
+	o.Timeout = orDefault(o.Timeout, defaultTimeout, 0)
+	o.Keepalive = orDefault(o.Keepalive, defaultKeepalive, math.MaxInt64)
+	o.MaxConnectionAge = orDefault(o.MaxConnectionAge, defaultMaxConnectionAge, math.MaxInt64)
+	o.DrainTimeout = orDefault(o.DrainTimeout, defaultDrainTimeout, 0)
+	return o
+}
+
+func (o Options) observe() ObserveOptions {
+	return ObserveOptions{
+		Logger: o.Logger, TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
+	}
+}
+
+// grpc returns the options of the server within.
+func (o Options) grpc(unknown grpc.StreamHandler) []grpc.ServerOption {
+	opts := append(o.ServerOptions[:len(o.ServerOptions):len(o.ServerOptions)],
+		grpc.MaxRecvMsgSize(o.MaxReceiveBytes),
+		grpc.MaxConcurrentStreams(uint32(o.MaxStreams)), //nolint:gosec // between 1 and MaxInt32
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: o.Keepalive, Timeout: keepaliveTimeout, MaxConnectionAge: o.MaxConnectionAge,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+		grpc.UnknownServiceHandler(unknown),
+	)
+	if o.MaxHeaderBytes > 0 {
+		opts = append(opts, grpc.MaxHeaderListSize(uint32(min(o.MaxHeaderBytes, math.MaxInt32)))) //nolint:gosec // bounded
+	}
+	if o.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(o.TLS)))
+	}
+	return opts
+}

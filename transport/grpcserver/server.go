@@ -1,0 +1,232 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/mainstay-go/mainstay/transport"
+)
+
+// Server is a Runner, and a grpc.ServiceRegistrar: register services, then Run. Its methods are safe for concurrent
+// use, but for RegisterService.
+type Server struct {
+	opts   Options
+	obs    *observer
+	grpc   *grpc.Server
+	health *health.Server
+	err    error // what was wrong with the options or the services
+
+	names    map[string]bool // what a rule may name: services and full methods
+	services []string
+	running  atomic.Bool
+	active   atomic.Int64  // observed calls
+	ready    chan struct{} // closed when listening
+	draining chan struct{} // closed when the drain begins
+	addr     net.Addr      // set before ready is closed
+}
+
+// New returns a server with the health service and no other. Nil options are defaults, which need a Verifier: what is
+// wrong with them is the error of Run, before it listens.
+func New(o *Options) *Server {
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Server{
+		opts: o.withDefaults(), health: health.NewServer(), names: map[string]bool{},
+		ready: make(chan struct{}), draining: make(chan struct{}),
+	}
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	s.obs, s.err = s.newObserver()
+	s.grpc = grpc.NewServer(s.opts.grpc(s.unknown)...)
+	healthpb.RegisterHealthServer(s.grpc, healthService{Server: s.health, draining: s.draining})
+	return s
+}
+
+func (s *Server) newObserver() (*observer, error) {
+	switch {
+	case s.opts.Verifier == nil && !s.opts.Unauthenticated:
+		return nil, errors.New("no Verifier, and the options do not say Unauthenticated")
+	case s.opts.Verifier != nil && s.opts.Unauthenticated:
+		return nil, errors.New("both a Verifier and Unauthenticated")
+	}
+	obs, err := newObserver(s.opts.observe())
+	if err != nil {
+		return nil, err
+	}
+	if s.opts.Verifier != nil {
+		obs.auth = &authenticator{verifier: s.opts.Verifier}
+	}
+	obs.timeout = s.opts.Timeout
+	obs.draining = s.draining
+	return obs, nil
+}
+
+// RegisterService registers impl as the service that sd describes, as the generated functions do. Call it before Run:
+// it panics after. A service that is registered twice is an error of Run.
+//
+// Each method runs inside the pass that the package comment tells of: its call is observed and authenticated before
+// the request is read.
+func (s *Server) RegisterService(sd *grpc.ServiceDesc, impl any) {
+	if s.running.Load() {
+		panic(fmt.Sprintf("grpcserver: service %q is registered after Run", sd.ServiceName))
+	}
+	if s.err != nil {
+		return // Run will say it
+	}
+	if _, ok := s.grpc.GetServiceInfo()[sd.ServiceName]; ok {
+		s.err = fmt.Errorf("service %q is registered twice", sd.ServiceName)
+		return
+	}
+	observed := *sd
+	observed.Methods = slices.Clone(sd.Methods)
+	for i := range observed.Methods {
+		m := &observed.Methods[i]
+		m.Handler = s.unary(s.method(sd.ServiceName, m.MethodName), m.Handler)
+	}
+	observed.Streams = slices.Clone(sd.Streams)
+	for i := range observed.Streams {
+		m := &observed.Streams[i]
+		m.Handler = s.stream(s.method(sd.ServiceName, m.StreamName), m.Handler)
+	}
+	s.grpc.RegisterService(&observed, impl)
+	s.health.SetServingStatus(sd.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
+	s.services = append(s.services, sd.ServiceName)
+	s.names[sd.ServiceName] = true
+}
+
+// method returns the method of a service, and notes that it is there.
+func (s *Server) method(service, name string) *method {
+	full := "/" + service + "/" + name
+	s.names[full] = true
+	m := s.obs.newMethod(service + "/" + name)
+	m.rule = rules(s.opts.Rules).of(full)
+	return m
+}
+
+func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
+	return func(impl any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
+		s.active.Add(1)
+		defer s.active.Add(-1)
+		c := call{method: m}
+		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) { return next(impl, ctx, decode, i) })
+	}
+}
+
+func (s *Server) stream(m *method, next grpc.StreamHandler) grpc.StreamHandler {
+	return func(impl any, ss grpc.ServerStream) error {
+		s.active.Add(1)
+		defer s.active.Add(-1)
+		c := call{method: m}
+		return s.obs.stream(impl, ss, &c, next)
+	}
+}
+
+// unknown answers for methods that nobody registered.
+func (s *Server) unknown(_ any, ss grpc.ServerStream) error {
+	full, _ := grpc.MethodFromServerStream(ss)
+	c := call{method: s.obs.other, original: full}
+	return s.obs.stream(nil, ss, &c, func(any, grpc.ServerStream) error {
+		return transport.Errorf(transport.Unimplemented, "no such method")
+	})
+}
+
+// Run listens and serves until ctx ends, then drains: it turns health to NOT_SERVING, closes the channel of [Draining],
+// closes the listener, and waits up to DrainTimeout for the calls that run. What is left then has its context cancelled
+// and its connection closed, and Run returns an error that says how many there were and matches
+// context.DeadlineExceeded. Otherwise the end of ctx is no error.
+//
+// Run returns after the last handler has, so that nothing which handlers use is closed under them. A handler that
+// ignores its cancelled context holds it up: mainstay.Run goes on without it at the end of its own time. A ctx that has
+// ended already is a clean end without listening. Run can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.run(ctx); err != nil {
+		return fmt.Errorf("grpcserver: %s: %w", s.opts.Addr, err)
+	}
+	return nil
+}
+
+func (s *Server) run(ctx context.Context) error {
+	if s.running.Swap(true) {
+		return errors.New("it ran already")
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.Addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return s.serveOn(ctx, ln)
+}
+
+// check returns what was wrong before Run.
+func (s *Server) check() error {
+	if s.err != nil {
+		return s.err
+	}
+	for name := range s.opts.Rules {
+		if !s.names[name] {
+			return fmt.Errorf("a rule for %q, which is not registered", name)
+		}
+	}
+	return nil
+}
+
+// serveOn serves ln, and closes it.
+func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(ln) }()
+	s.addr = ln.Addr()
+	for _, name := range append(s.services, "") {
+		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	}
+	close(s.ready)
+	select {
+	case err := <-served:
+		s.health.Shutdown()
+		s.grpc.Stop()
+		return err
+	case <-ctx.Done():
+	}
+	err := s.drain()
+	<-served
+	return err
+}
+
+// Ready returns a channel that is closed when the server listens.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Drain says that the end is near: health is NOT_SERVING from now on, whatever anybody sets later. The server goes on
+// to accept and serve until the context of Run ends. It returns at once and may be called any number of times.
+func (s *Server) Drain() { s.health.Shutdown() }
+
+// Health returns the library's health server, to set the status of single services as they come and go. The server
+// itself sets all of its services to SERVING when it is ready, and to NOT_SERVING for good when it drains.
+func (s *Server) Health() *health.Server { return s.health }
+
+// Addr returns the address that the server listens on, such as "127.0.0.1:43210". It is "" until Ready.
+func (s *Server) Addr() string {
+	select {
+	case <-s.ready:
+		return s.addr.String()
+	default:
+		return ""
+	}
+}
+
+// String names the server in errors.
+func (s *Server) String() string { return "grpc " + s.opts.Addr }
