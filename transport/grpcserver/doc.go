@@ -40,6 +40,6 @@
 //
 // # What it does not do
 //
-// No reflection (register it like any service, on a server whose rules say who may ask), no gRPC-Web, no xDS. Messages
+// No reflection by itself (reflection.Register takes a Server; a rule says who may ask), no gRPC-Web, no xDS. Messages
 // of a stream are neither counted nor logged one by one.
 package grpcserver

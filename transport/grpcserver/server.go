@@ -138,6 +138,9 @@ func (s *Server) unknown(_ any, ss grpc.ServerStream) error {
 	})
 }
 
+// GetServiceInfo returns what is registered, for reflection.Register.
+func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
+
 // Run listens and serves until ctx ends, then drains: it turns health to NOT_SERVING, closes the channel of [Draining],
 // closes the listener, and waits up to DrainTimeout for the calls that run. What is left then has its context cancelled
 // and its connection closed, and Run returns an error that says how many there were and matches

@@ -1,0 +1,168 @@
+package grpcclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/mainstay-go/mainstay/metrics"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+	"github.com/mainstay-go/mainstay/transport/internal/rpc"
+)
+
+const (
+	scope = "github.com/mainstay-go/mainstay/transport/grpcclient"
+	// maxMethods bounds the method label. Generated code stays below it; a proxy that calls what it is told may not.
+	maxMethods = 500
+)
+
+// observer is one pass over each attempt of a call.
+type observer struct {
+	tracer     trace.Tracer
+	propagator propagation.TextMapPropagator
+	red        *metrics.RED
+	methods    *metrics.Values
+}
+
+func newObserver(o *Options) (*observer, error) {
+	red, err := metrics.NewRED(o.Registerer, metrics.REDOptions{
+		Name:   "rpc_client_call_duration_seconds",
+		Help:   "Duration of outgoing remote procedure calls.",
+		Labels: []string{"rpc_method", "rpc_response_status_code"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	obs := &observer{propagator: o.Propagator, red: red, methods: metrics.NewValues(maxMethods)}
+	if obs.propagator == nil {
+		obs.propagator = propagation.TraceContext{}
+	}
+	tp := o.TracerProvider
+	if tp == nil {
+		tp = otel.GetTracerProvider()
+	}
+	obs.tracer = tp.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
+	return obs, nil
+}
+
+// attempt is one call over the wire.
+type attempt struct {
+	ctx    context.Context //nolint:containedctx // an attempt is a part of one call
+	start  time.Time
+	method string // the label
+	span   trace.Span
+}
+
+// begin starts the span, and writes what goes along with the call.
+func (o *observer) begin(ctx context.Context, full string, cc *grpc.ClientConn) attempt {
+	a := attempt{start: time.Now(), method: o.methods.Label(rpc.Method(full))}
+	name := a.method
+	if a.method == rpc.Other {
+		name = "grpc"
+	}
+	a.ctx, a.span = o.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(a.method)))
+	if a.span.IsRecording() {
+		if a.method == rpc.Other {
+			a.span.SetAttributes(semconv.RPCMethodOriginal(rpc.Original(full)))
+		}
+		a.span.SetAttributes(serverAttributes(cc)...)
+	}
+	// A copy, where the caller has set some already.
+	md, ok := metadata.FromOutgoingContext(a.ctx)
+	if !ok {
+		md = make(metadata.MD, 3)
+	}
+	correlation.Inject(a.ctx, rpc.Outgoing(md))
+	o.propagator.Inject(a.ctx, rpc.Outgoing(md))
+	a.ctx = metadata.NewOutgoingContext(a.ctx, md)
+	return a
+}
+
+// serverAttributes name whom the connection was made to, not which of several addresses it picked.
+func serverAttributes(cc *grpc.ClientConn) []attribute.KeyValue {
+	if cc == nil {
+		return nil
+	}
+	target := cc.Target()
+	if i := strings.LastIndex(target, "://"); i >= 0 {
+		_, target, _ = strings.Cut(target[i+len("://"):], "/") // past the authority, which is a name server's
+	}
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return []attribute.KeyValue{semconv.ServerAddress(target)}
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return []attribute.KeyValue{semconv.ServerAddress(host)}
+	}
+	return []attribute.KeyValue{semconv.ServerAddress(host), semconv.ServerPort(n)}
+}
+
+// end records what came of the attempt. A call that its own caller cancelled is no error of anybody's.
+func (o *observer) end(a *attempt, err error) {
+	defer a.span.End()
+	code := status.Code(err)
+	name := rpc.CodeName(code)
+	o.red.Observe(a.ctx, time.Since(a.start), a.method, name)
+	if !a.span.IsRecording() {
+		return
+	}
+	a.span.SetAttributes(semconv.RPCResponseStatusCode(name))
+	if code == codes.OK || code == codes.Canceled && errors.Is(a.ctx.Err(), context.Canceled) {
+		return
+	}
+	a.span.SetStatus(otelcodes.Error, "")
+	a.span.SetAttributes(semconv.ErrorTypeKey.String(name))
+}
+
+// stream is a ClientStream whose errors are coded and whose end is recorded, once, however it ends.
+type stream struct {
+	grpc.ClientStream
+	observer *observer
+	attempt  attempt
+	once     sync.Once
+}
+
+// finish is called by the library when the stream has ended, whether or not anybody reads on.
+func (s *stream) finish(err error) {
+	s.once.Do(func() { s.observer.end(&s.attempt, coded(s.attempt.ctx, err)) })
+}
+
+// Header returns the server's header, when it is there.
+func (s *stream) Header() (metadata.MD, error) {
+	md, err := s.ClientStream.Header()
+	return md, s.coded(err)
+}
+
+// SendMsg sends one message. It returns io.EOF where the stream has ended: RecvMsg tells why.
+func (s *stream) SendMsg(m any) error { return s.coded(s.ClientStream.SendMsg(m)) }
+
+// CloseSend says that no more messages follow.
+func (s *stream) CloseSend() error { return s.coded(s.ClientStream.CloseSend()) }
+
+// RecvMsg receives one message. It returns io.EOF at a good end.
+func (s *stream) RecvMsg(m any) error { return s.coded(s.ClientStream.RecvMsg(m)) }
+
+func (s *stream) coded(err error) error {
+	if err == io.EOF { //nolint:errorlint // the library returns it bare
+		return err
+	}
+	return coded(s.attempt.ctx, err)
+}
