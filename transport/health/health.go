@@ -53,13 +53,13 @@ type Options struct {
 // Checks are the named checks of one process. It is a Runner, so that mainstay.Run tells it to drain. Its methods are
 // safe for concurrent use.
 type Checks struct {
-	checks   []*check
 	maxAge   time.Duration
 	logger   *slog.Logger
 	draining atomic.Bool
 
-	mu    sync.Mutex
-	round *round // the last one, finished or under way; nil before the first
+	mu     sync.Mutex
+	checks []*check // grows only
+	round  *round   // the last one, finished or under way; nil before the first
 }
 
 // check is a Check and its history. The fields behind running belong to the round under way.
@@ -86,13 +86,20 @@ func New(o *Options, checks ...Check) *Checks {
 	if h.maxAge == 0 {
 		h.maxAge = defaultMaxAge
 	}
+	h.Add(checks...)
+	return h
+}
+
+// Add adds checks, for dependencies that come up after New. They count from the next round on. Give each its own name.
+func (h *Checks) Add(checks ...Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, c := range checks {
 		if c.Timeout == 0 {
 			c.Timeout = defaultTimeout
 		}
 		h.checks = append(h.checks, &check{Check: c})
 	}
-	return h
 }
 
 // Drain makes readiness 503 for good. It returns at once and may be called any number of times.
@@ -156,21 +163,22 @@ func (h *Checks) current(ctx context.Context) *round {
 	}
 	r := &round{done: make(chan struct{}), states: make(map[string]string, len(h.checks))}
 	h.round = r
+	checks := h.checks[:len(h.checks):len(h.checks)]
 	// Of no probe's context: a probe that gives up must not fail the round for the others.
-	go h.run(context.WithoutCancel(ctx), r)
+	go h.run(context.WithoutCancel(ctx), r, checks)
 	return r
 }
 
-func (h *Checks) run(ctx context.Context, r *round) {
+func (h *Checks) run(ctx context.Context, r *round, checks []*check) {
 	defer close(r.done)
-	errs := make([]error, len(h.checks))
+	errs := make([]error, len(checks))
 	var wg sync.WaitGroup
-	for i, c := range h.checks {
+	for i, c := range checks {
 		wg.Go(func() { errs[i] = c.call(ctx) })
 	}
 	wg.Wait()
 	r.ok = true
-	for i, c := range h.checks {
+	for i, c := range checks {
 		r.states[c.Name] = state(errs[i])
 		r.ok = r.ok && errs[i] == nil
 		h.logChange(ctx, c, errs[i])

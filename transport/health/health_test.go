@@ -137,6 +137,14 @@ func TestReadiness(t *testing.T) {
 			}
 		})
 	})
+	t.Run("AsksWhatWasAddedLater", func(t *testing.T) {
+		h := health.New(quiet(health.Options{MaxAge: -1}))
+		probe(h.Readiness())
+		h.Add(check("db", func(context.Context) error { return errors.New("down") }))
+		if got := probe(h.Readiness()); !strings.HasPrefix(got, "503") {
+			t.Errorf("got %s, want 503", got)
+		}
+	})
 	t.Run("StaysDownAfterDrain", func(t *testing.T) {
 		h := health.New(quiet(health.Options{}), check("db", pass))
 		probe(h.Readiness())
