@@ -103,8 +103,10 @@ func (e *Endpoint[Req, Res]) validate(v reflect.Value, req *Req) error {
 		return nil
 	}
 	err := checked.Validate()
-	var coded *transport.Error
-	if err == nil || errors.As(err, &coded) {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*transport.Error](err); ok {
 		return err
 	}
 	return transport.NewError(transport.InvalidArgument, err.Error(), err)

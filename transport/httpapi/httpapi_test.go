@@ -365,6 +365,20 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestViolationsNameEmbeddedFields by their own name alone, as encoding/json does.
+func TestViolationsNameEmbeddedFields(t *testing.T) {
+	type outer struct {
+		Inner struct{ validated } `json:"inner"`
+	}
+	e := httpapi.NewEndpoint[outer, struct{}]("POST /v", public)
+	c := serve(e, func(context.Context, outer) (struct{}, error) { return struct{}{}, nil })
+	_, err := e.Call(t.Context(), c, outer{})
+	want := "invalid_argument: the request is not valid: inner.a: is required"
+	if got := asError(t, err).Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAccess(t *testing.T) {
 	service := &auth.Principal{Subject: "orders", Kind: auth.KindService, Scopes: []string{"read"}}
 	user := &auth.Principal{Subject: "u1", Kind: auth.KindUser, Scopes: []string{"read", "write"}}

@@ -135,11 +135,19 @@ func structIn(t reflect.Type) reflect.Type {
 	}
 }
 
-// step is one part of the way to a value, kept as a list on the stack: its text is needed for violations alone.
+// step is one part of the way to a value, kept as a list: its text is needed for violations alone.
 type step struct {
 	up    *step
 	name  string
 	index int // of a slice, where name is ""
+}
+
+// to returns the step from s to a field, s itself for an embedded one.
+func (s *step) to(name string) *step {
+	if name == "" {
+		return s
+	}
+	return &step{up: s, name: name}
 }
 
 func (s *step) String() string {
@@ -159,19 +167,15 @@ func (s *step) String() string {
 func (c *checker) check(v reflect.Value, at *step, out []transport.FieldViolation) []transport.FieldViolation {
 	for _, f := range c.fields {
 		fv := v.Field(f.index)
-		here := at
-		if f.name != "" {
-			here = &step{up: at, name: f.name}
-		}
 		if f.required && fv.IsZero() {
 			if len(out) == maxViolations {
 				return out
 			}
-			out = append(out, transport.FieldViolation{Field: here.String(), Description: "is required"})
+			out = append(out, transport.FieldViolation{Field: at.to(f.name).String(), Description: "is required"})
 			continue
 		}
 		if f.nested != nil {
-			out = f.nested.descend(fv, here, out)
+			out = f.nested.descend(fv, at.to(f.name), out)
 		}
 	}
 	return out
