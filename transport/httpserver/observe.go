@@ -63,6 +63,7 @@ func Observe(o *ObserveOptions) func(http.Handler) http.Handler {
 type observer struct {
 	logger     *slog.Logger
 	tracer     trace.Tracer
+	kind       trace.SpanStartOption // server
 	propagator propagation.TextMapPropagator
 	red        *metrics.RED // nil where the options said Unobserved: then nothing is taken but panics
 
@@ -89,6 +90,7 @@ func newObserver(o ObserveOptions) (*observer, error) {
 	obs := &observer{
 		logger:     cmp.Or(o.Logger, slog.Default()),
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		kind:       trace.WithSpanKind(trace.SpanKindServer),
 		propagator: o.Propagator,
 		red:        red,
 	}
@@ -162,13 +164,26 @@ func (o *observer) trace(ctx context.Context, x *exchange, r *http.Request) cont
 	id := correlation.FromHeader(r.Header)
 	x.recorder.w.Header()[correlation.Header] = []string{id}
 	ctx = correlation.NewContext(ctx, id)
-	ctx = o.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	ctx = o.propagator.Extract(ctx, carrier{propagation.HeaderCarrier(r.Header)})
 	ctx, x.span = o.tracer.Start(ctx, spanMethod(x.method),
-		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(sampledAttributes(x.method, r)...))
+		o.kind, trace.WithAttributes(sampledAttributes(x.method, r)...))
 	if x.span.IsRecording() {
 		x.span.SetAttributes(peerAttributes(x.method, r)...)
 	}
 	return ctx
+}
+
+// carrier spares the names of W3C trace context, which every request is asked for, a new string in canonical form.
+type carrier struct{ propagation.HeaderCarrier }
+
+func (c carrier) Get(key string) string {
+	switch key {
+	case "traceparent":
+		key = "Traceparent"
+	case "tracestate":
+		key = "Tracestate"
+	}
+	return c.HeaderCarrier.Get(key)
 }
 
 // authenticate puts the verified caller, if any, into the request's context, or says why the request is refused.
@@ -209,15 +224,17 @@ func (o *observer) endSpan(x *exchange, route string, status int) {
 	if !x.span.IsRecording() {
 		return
 	}
-	x.span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	attrs := make([]attribute.KeyValue, 0, 3) // one call: each locks the span and may grow it
+	attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
 	if route != "" {
 		x.span.SetName(spanMethod(x.method) + " " + route)
-		x.span.SetAttributes(semconv.HTTPRoute(route))
+		attrs = append(attrs, semconv.HTTPRoute(route))
 	}
 	if status >= 500 {
 		x.span.SetStatus(codes.Error, "")
-		x.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+		attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
+	x.span.SetAttributes(attrs...)
 }
 
 func (o *observer) log(

@@ -294,6 +294,9 @@ func TestSpans(t *testing.T) {
 			if got := span(obs).Status.Code; got != want {
 				t.Errorf("status %d: span %v, want %v", status, got, want)
 			}
+			if kind, ok := attr(span(obs), "error.type"); ok != (status == 503) || ok && kind.AsString() != "503" {
+				t.Errorf("status %d: error.type %q, want 503 for that status alone", status, kind.AsString())
+			}
 		}
 	})
 	t.Run("ContinueTheCallersTrace", func(t *testing.T) {
@@ -303,6 +306,16 @@ func TestSpans(t *testing.T) {
 		run(obs, items(), r)
 		if got := span(obs).SpanContext.TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
 			t.Errorf("trace %s, want the caller's", got)
+		}
+	})
+	t.Run("KeepTheCallersTraceState", func(t *testing.T) {
+		obs := newObserved()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		r.Header.Set("tracestate", "vendor=42")
+		run(obs, items(), r)
+		if got, want := span(obs).SpanContext.TraceState().String(), "vendor=42"; got != want {
+			t.Errorf("got tracestate %q, want %q", got, want)
 		}
 	})
 	t.Run("HaveNoQuery", func(t *testing.T) {
