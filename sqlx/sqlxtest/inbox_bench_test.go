@@ -34,7 +34,9 @@ func benchmarkInbox(b *testing.B, db *sql.DB, d sqlx.Dialect) {
 	if err := in.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	mustExecB(b, db, `CREATE TABLE effects (who TEXT NOT NULL, what TEXT NOT NULL)`)
+	if _, err := db.ExecContext(b.Context(), `CREATE TABLE effects (who TEXT NOT NULL, what TEXT NOT NULL)`); err != nil {
+		b.Fatal(err)
+	}
 	h := in.Handler("billing", effectOf("billing"))
 	n := 0
 	next := func() *pubsub.Message {
@@ -42,7 +44,7 @@ func benchmarkInbox(b *testing.B, db *sql.DB, d sqlx.Dialect) {
 		return messageOf("orders", "019947a3-7b5e-7e43-a3f3-"+strconv.Itoa(n+1e11))
 	}
 	b.Run("WithoutInbox", func(b *testing.B) {
-		each(b, func() error {
+		inboxEach(b, func() error {
 			m := next()
 			return sqlx.InTx(b.Context(), db, func(ctx context.Context, tx *sql.Tx) error {
 				return effect(ctx, tx, "billing", m.ID)
@@ -50,15 +52,15 @@ func benchmarkInbox(b *testing.B, db *sql.DB, d sqlx.Dialect) {
 		})
 	})
 	b.Run("First", func(b *testing.B) {
-		each(b, func() error { return h(b.Context(), next()) })
+		inboxEach(b, func() error { return h(b.Context(), next()) })
 	})
 	b.Run("Duplicate", func(b *testing.B) {
 		m := next()
-		each(b, func() error { return h(b.Context(), m) })
+		inboxEach(b, func() error { return h(b.Context(), m) })
 	})
 }
 
-func each(b *testing.B, f func() error) {
+func inboxEach(b *testing.B, f func() error) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := f(); err != nil {
@@ -66,11 +68,4 @@ func each(b *testing.B, f func() error) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-}
-
-func mustExecB(b *testing.B, db *sql.DB, query string) {
-	b.Helper()
-	if _, err := db.ExecContext(b.Context(), query); err != nil {
-		b.Fatalf("%s: %v", query, err)
-	}
 }
