@@ -1,0 +1,54 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+)
+
+// Free ports are looked for below 32768, where Linux begins to hand out the ports of outgoing connections: one of those
+// could take the port of a service that is just being started again.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+)
+
+// FreeAddrs returns n loopback addresses that nobody listens on.
+func FreeAddrs(n int) ([]string, error) {
+	addrs := make([]string, 0, n)
+	port := firstPort + rand.IntN(lastPort-firstPort-1000) // so that two shops that start at once do not collide
+	for ; len(addrs) < n && port < lastPort; port++ {
+		addr := local(port)
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		addrs = append(addrs, addr)
+	}
+	if len(addrs) < n {
+		return nil, fmt.Errorf("addresses: only %d of %d ports are free", len(addrs), n)
+	}
+	return addrs, nil
+}
+
+// Databases returns a database for each service: on the PostgreSQL server of base where that is not "", else a SQLite
+// file in dir.
+func Databases(ctx context.Context, base, dir string, services []string) (map[string]string, error) {
+	dbs := make(map[string]string, len(services))
+	for _, name := range services {
+		if base == "" || strings.HasPrefix(base, "sqlite:") {
+			dbs[name] = "sqlite:" + filepath.Join(dir, name+".db")
+			continue
+		}
+		db, err := ServiceDatabase(ctx, base, name)
+		if err != nil {
+			return nil, err
+		}
+		dbs[name] = db
+	}
+	return dbs, nil
+}

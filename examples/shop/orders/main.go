@@ -1,0 +1,13 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/mainstay-go/mainstay/examples/shop/internal/platform"
+	"github.com/mainstay-go/mainstay/examples/shop/orders/orderssvc"
+)
+
+func main() {
+	os.Exit(platform.Main(context.Background(), "orders", os.Args[1:], orderssvc.New, nil))
+}

@@ -1,0 +1,13 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/mainstay-go/mainstay/examples/shop/internal/platform"
+	"github.com/mainstay-go/mainstay/examples/shop/payments/paymentssvc"
+)
+
+func main() {
+	os.Exit(platform.Main(context.Background(), "payments", os.Args[1:], paymentssvc.New, nil))
+}
