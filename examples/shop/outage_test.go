@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mainstay-go/mainstay/examples/shop/contract"
+	"github.com/mainstay-go/mainstay/examples/shop/internal/natsd"
+	"github.com/mainstay-go/mainstay/examples/shop/internal/platform"
+	"github.com/mainstay-go/mainstay/transport"
+)
+
+// TestBroker shows what a broker that is away does to the shop: it waits.
+func TestBroker(t *testing.T) {
+	t.Run("DownAtStartIsWaitedFor", func(t *testing.T) {
+		port := freePort(t)
+		dir := t.TempDir()
+		started := make(chan *natsd.Server, 1)
+		go func() {
+			defer close(started)
+			<-time.After(time.Second) // of real time: the broker's outage
+			if server, err := natsd.StartAt(dir, port); err == nil {
+				started <- server
+			}
+		}()
+		s := openShop(t, options{broker: "nats://127.0.0.1:" + strconv.Itoa(port)})
+		server, ok := <-started
+		if !ok {
+			t.Fatal("the broker did not start")
+		}
+		t.Cleanup(func() { s.stop(); server.Stop() })
+		s.awaitPaid(t, s.place(t, order("k")).ID)
+	})
+	t.Run("DownInTheMiddleLosesNothing", func(t *testing.T) {
+		port := freePort(t)
+		dir := t.TempDir()
+		server, err := natsd.StartAt(dir, port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := openShop(t, options{broker: server.URL()})
+		server.Stop()
+		var ids []string
+		for i := range 10 {
+			// The edge needs no broker: the events wait in the outbox.
+			ids = append(ids, s.place(t, order(strconv.Itoa(i))).ID)
+		}
+		server, err = natsd.StartAt(dir, port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.stop(); server.Stop() })
+		for _, id := range ids {
+			s.awaitPaid(t, id)
+		}
+	})
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	addrs, err := platform.FreeAddrs(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestLockedDatabase shows what a writer that does not let go does to the shop.
+func TestLockedDatabase(t *testing.T) {
+	s := openShop(t, options{})
+	t.Run("IsWaitedForAWhile", func(t *testing.T) {
+		release := lock(t, s.db["orders"])
+		go func() {
+			<-time.After(time.Second) // of real time: how long the other writer takes
+			release()
+		}()
+		s.awaitPaid(t, s.place(t, order("short")).ID)
+	})
+	t.Run("EndsInAnErrorThatIsSafeToRepeat", func(t *testing.T) {
+		release := lock(t, s.db["orders"])
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := contract.PlaceOrder.Call(ctx, s.caller(), order("long"))
+		var e *transport.Error
+		if !errors.As(err, &e) || !e.Retryable() {
+			t.Errorf("place = %v, want an error that may be tried again", err)
+		}
+		release()
+		s.awaitPaid(t, s.place(t, order("long")).ID)
+	})
+}
+
+// lock takes the write lock of a SQLite database and returns what gives it back.
+func lock(t *testing.T, db string) (release func()) {
+	t.Helper()
+	path, ok := strings.CutPrefix(db, "sqlite:")
+	if !ok || !filepath.IsAbs(path) {
+		t.Fatalf("database = %q, want a SQLite file", db)
+	}
+	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := pool.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = tx.Rollback()
+		_ = pool.Close()
+	}
+}
