@@ -2,24 +2,26 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
 )
 
-// byHandServer runs the handler with the time-outs that the kit's server has.
-type byHandServer struct {
+// handServer runs the handler with the time-outs that the kit's server has.
+type handServer struct {
 	http  *http.Server
 	ln    net.Listener // set before ready is closed
 	ready chan struct{}
 }
 
-func newByHandServer(t telemetry) (server, error) {
+// byHandServer is the handler in an http.Server.
+func byHandServer(t telemetry) (server, error) {
 	h, err := byHandHandler(t)
 	if err != nil {
 		return nil, err
 	}
-	return &byHandServer{
+	return &handServer{
 		http: &http.Server{
 			Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 			WriteTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
@@ -29,7 +31,7 @@ func newByHandServer(t telemetry) (server, error) {
 }
 
 // Run serves until ctx ends.
-func (s *byHandServer) Run(ctx context.Context) error {
+func (s *handServer) Run(ctx context.Context) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -44,12 +46,14 @@ func (s *byHandServer) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	err = s.http.Shutdown(context.WithoutCancel(ctx))
-	<-served
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 
 // Ready is closed when the server listens.
-func (s *byHandServer) Ready() <-chan struct{} { return s.ready }
+func (s *handServer) Ready() <-chan struct{} { return s.ready }
 
 // Addr is where it listens, from Ready on.
-func (s *byHandServer) Addr() string { return s.ln.Addr().String() }
+func (s *handServer) Addr() string { return s.ln.Addr().String() }

@@ -27,8 +27,12 @@ type running struct {
 	stop func() error
 }
 
-// start runs s until stop, which waits for its end.
-func start(ctx context.Context, s server) (*running, error) {
+// start runs a new server until stop, which waits for its end.
+func start(ctx context.Context, newServer func(telemetry) (server, error)) (*running, error) {
+	s, err := newServer(discarded())
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -58,8 +62,9 @@ type connection struct {
 	took    []time.Duration
 }
 
-func dial(ctx context.Context, addr, token, traceparent string, n int) (cs connections, err error) {
-	r, err := newRequest("http://"+addr, token, traceparent)
+// dial opens n connections, and sends the hot request on each, in a trace that is kept.
+func dial(ctx context.Context, addr, token string, n int) (cs connections, err error) {
+	r, err := newRequest("http://"+addr, token, sampled)
 	if err != nil {
 		return nil, err
 	}

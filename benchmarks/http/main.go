@@ -18,6 +18,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -115,39 +116,35 @@ func costRows(name string, pairs []bench.Pair[cost]) []bench.Row {
 }
 
 func compareLoad(ctx context.Context, token string, e effort) (pairs []bench.Pair[load], err error) {
-	var sides [2]connections
-	var addrs [2]string
-	for i, newServer := range []func(telemetry) (server, error){kitServer, newByHandServer} {
-		s, err := newServer(discarded())
-		if err != nil {
-			return nil, err
-		}
-		r, err := start(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		defer func() {
-			if stopped := r.stop(); err == nil {
-				err = stopped
-			}
-		}()
-		addrs[i] = r.addr
-	}
-	if err := checkServers(ctx, addrs[0], addrs[1], token); err != nil {
-		return nil, fmt.Errorf("the sides do not answer alike over a connection: %w", err)
-	}
-	for i, addr := range addrs {
-		if sides[i], err = dial(ctx, addr, token, sampled, clients); err != nil {
-			return nil, err
-		}
-		defer sides[i].close()
-	}
-	measure := func(cs connections) func() (load, error) { return func() (load, error) { return cs.load(e.loadTime) } }
-	pairs, err = bench.Interleave(e.loadPairs+1, measure(sides[0]), measure(sides[1]))
+	kit, err := start(ctx, kitServer)
 	if err != nil {
 		return nil, err
 	}
-	return pairs[1:], nil
+	defer func() { err = errors.Join(err, kit.stop()) }()
+	hand, err := start(ctx, byHandServer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, hand.stop()) }()
+	if err := checkServers(ctx, kit.addr, hand.addr, token); err != nil {
+		return nil, fmt.Errorf("the sides do not answer alike over a connection: %w", err)
+	}
+	toKit, err := dial(ctx, kit.addr, token, clients)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, toKit.close()) }()
+	toHand, err := dial(ctx, hand.addr, token, clients)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, toHand.close()) }()
+	measure := func(cs connections) func() (load, error) { return func() (load, error) { return cs.load(e.loadTime) } }
+	pairs, err = bench.Interleave(e.loadPairs+1, measure(toKit), measure(toHand))
+	if err != nil {
+		return nil, err
+	}
+	return pairs[1:], nil // as above
 }
 
 func loadRows(pairs []bench.Pair[load]) []bench.Row {

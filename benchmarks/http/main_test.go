@@ -117,7 +117,7 @@ func observe(t *testing.T, build func(telemetry) (http.Handler, error), change f
 		o.Trace, o.Parent = s.SpanContext().TraceID().String(), s.Parent().SpanID().String()
 		o.Attributes = map[string]string{}
 		for _, kv := range s.Attributes() {
-			o.Attributes[string(kv.Key)] = kv.Value.Emit()
+			o.Attributes[string(kv.Key)] = kv.Value.String()
 		}
 	}
 	if err := json.Unmarshal(logs.Bytes(), &o.Log); err != nil {
