@@ -97,4 +97,26 @@ func main() {
 	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
 }
 `},
+	{"sqlx/outbox", 20, `package main
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/sqlx"
+	"github.com/mainstay-go/mainstay/sqlx/outbox"
+)
+
+var (
+	box     = outbox.New(sqlx.Postgres, nil)
+	greeted = pubsub.NewTopic[string]("greeted", nil)
+)
+
+func greet(ctx context.Context, tx *sql.Tx) error { return greeted.Publish(ctx, box.In(tx), "hello") }
+
+func main() {
+	_ = greet
+}
+`},
 }
