@@ -143,6 +143,7 @@ func TestCall(t *testing.T) {
 			"a page":     {200, "text/html", "<html>", transport.Internal},
 			"garbage":    {200, "application/json", `{"name":"a"} {}`, transport.Internal},
 			"too large":  {200, "application/json", `{"name":"aaaaaaaaaaaaaaa"}`, transport.Internal},
+			"too long":   {200, "application/json", `{"name":"a"}` + strings.Repeat(" ", 20), transport.Internal},
 			"a redirect": {302, "text/html", "", transport.Unknown},
 			"no problem": {502, "text/html", "<h1>nginx</h1>", transport.Unavailable},
 		} {

@@ -153,14 +153,18 @@ func TestDoResolves(t *testing.T) {
 	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.EscapedPath()) })
 	srv := httptest.NewServer(echo)
 	defer srv.Close()
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a request left the base URL's origin")
+	}))
+	defer other.Close()
 	for _, tt := range []struct{ base, url, want string }{
 		{srv.URL, "/a", "/a"},
 		{srv.URL + "/", "/a", "/a"},
 		{srv.URL + "/api/", "/a%2fb", "/api/a%2fb"},
 		{srv.URL + "/a%2Fb", "/c", "/a%2Fb/c"},
 		{srv.URL, srv.URL + "/abs", "/abs"},
-		{srv.URL, "http://elsewhere.example/", ""},
-		{srv.URL, "//elsewhere.example/", ""},
+		{srv.URL, other.URL, ""},
+		{srv.URL, strings.TrimPrefix(other.URL, "http:"), ""},
 		{srv.URL, "a", ""},
 		{srv.URL, "?x", ""},
 		{"users:8080", "/a", ""},
@@ -603,6 +607,57 @@ func TestPolicyAttemptTimeout(t *testing.T) {
 		tr.CloseIdleConnections()
 		srv.Close()
 	})
+}
+
+// deaf is a transport that says "canceled" whatever ended the request's context.
+type deaf struct{}
+
+func (deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestPolicyCountsItsOwnTimeoutsWhateverTheTransportSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		c := httpclient.New("http://x", &httpclient.Options{
+			Base: deaf{}, Registerer: reg, Policy: quick(resilience.Options{AttemptTimeout: time.Second}),
+		})
+		_, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("Do: %v, want a deadline error", err)
+		}
+		f := fixture{reg: reg}
+		if got, want := f.series(t), map[string]uint64{"GET  timeout": 3}; !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+	})
+}
+
+func TestPolicyEndsItsWaitWithTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := httpclient.New("http://x", &httpclient.Options{
+			Base: always(503), Registerer: prometheus.NewRegistry(),
+			Policy: resilience.New("p", &resilience.Options{
+				Retry: resilience.RetryOptions{MinBackoff: 10 * time.Second, MaxBackoff: 10 * time.Second},
+			}),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		begin := time.Now()
+		_, err := c.Do(request(t, ctx, "GET", "/", nil))
+		status, ok := errors.AsType[*httpclient.StatusError](err)
+		if !errors.Is(err, context.Canceled) || !ok || status.StatusCode != 503 || time.Since(begin) != time.Second {
+			t.Errorf("Do: %v after %v, want the cancellation and the 503 after 1s", err, time.Since(begin))
+		}
+	})
+}
+
+// always is a transport that has one answer.
+type always int
+
+func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: int(a), Body: http.NoBody, Request: r}, nil
 }
 
 func TestPolicyCallerLeaves(t *testing.T) {

@@ -122,8 +122,8 @@ const (
 	errTLS      = "tls"
 )
 
-// errorType classifies an attempt that got no response. The context's cause decides before the error: net/http says
-// "canceled" of both a caller that left and a time-out of ours.
+// errorType classifies an attempt that got no response. The context's cause decides before the error: a
+// transport may say "canceled" of both a caller that left and a time-out of ours.
 func errorType(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -101,7 +101,7 @@ func (c *Client) attempt(ctx context.Context, r *http.Request, n int) (*http.Res
 	if err != nil {
 		cancel(nil)
 		if ctx.Err() != nil {
-			// net/http says that held was cancelled, which would be the caller's doing to the policy.
+			// A transport that says no more than that held was cancelled would make it the caller's doing to the policy.
 			err = fmt.Errorf("%s %q: %w", r.Method, r.URL.Redacted(), ctx.Err())
 		}
 		return nil, err

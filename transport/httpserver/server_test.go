@@ -219,12 +219,11 @@ func TestServerDrain(t *testing.T) {
 				all, _ := io.ReadAll(conn)
 				said <- string(all)
 			}()
-			p.stop()
+			if err, took := p.wait(); err != nil || took < time.Second {
+				t.Errorf("Run: %v after %v, want nil once the handler has returned", err, took)
+			}
 			if got := <-said; got != "bye" {
 				t.Errorf("the hijacked connection got %q, want bye", got)
-			}
-			if err := <-p.ended; err != nil {
-				t.Errorf("Run: %v, want nil", err)
 			}
 		})
 	})
