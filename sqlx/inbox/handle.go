@@ -71,7 +71,7 @@ func (in *Inbox) Handler(name string, f func(ctx context.Context, tx *sql.Tx, m 
 			}
 			return f(ctx, tx, m)
 		}, in.tx)
-		if err == errDuplicate {
+		if errors.Is(err, errDuplicate) {
 			in.duplicates.WithLabelValues(m.Topic, name).Inc()
 			in.logger.DebugContext(ctx, "inbox: dropped a duplicate",
 				"topic", m.Topic, "subscription", name, "message_id", m.ID)
