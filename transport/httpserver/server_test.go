@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mainstay-go/mainstay/transport/httpapi"
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 	"github.com/mainstay-go/mainstay/transport/internal/pipenet"
 )
@@ -461,5 +462,40 @@ func TestServerBody(t *testing.T) {
 	}
 	if got := obs.series(t)["POST /plain 413"]; got != 2 {
 		t.Errorf("%d samples of 413, want 2: %v", got, obs.series(t))
+	}
+}
+
+// TestServerBodyOfAnEndpoint shows that an endpoint's own limit replaces the server's, whichever is larger.
+func TestServerBodyOfAnEndpoint(t *testing.T) {
+	type in struct {
+		S string `json:"s"`
+	}
+	mux := http.NewServeMux()
+	for path, limit := range map[string]int64{"/default": 0, "/large": 4000, "/small": 100, "/none": -1} {
+		e := httpapi.NewEndpoint[in, int]("POST "+path, &httpapi.EndpointOptions{MaxBody: limit})
+		httpapi.Handle(mux, e, func(_ context.Context, r in) (int, error) { return len(r.S), nil })
+	}
+	obs := newObserved()
+	url, _ := start(t, httpserver.New(mux, obs.server(httpserver.Options{Addr: "127.0.0.1:0", MaxBody: 1000})))
+	for _, tt := range []struct {
+		path   string
+		size   int
+		status int
+	}{
+		{"/default", 900, 200}, {"/default", 1000, 413}, {"/large", 3900, 200}, {"/large", 4000, 413},
+		{"/small", 90, 200}, {"/small", 100, 413}, {"/none", 9000, 200},
+	} {
+		r := request(t, "POST", url+tt.path, strings.NewReader(`{"s":"`+strings.Repeat("x", tt.size)+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		resp, body := send(t, newClient(t), r)
+		if resp.StatusCode != tt.status || resp.Close != (tt.status == 413) {
+			t.Errorf("%d bytes to %s: %d, close %t, want %d: %s", tt.size, tt.path, resp.StatusCode, resp.Close, tt.status, body)
+		}
+		if tt.status == 413 && !strings.Contains(body, `"status":413`) {
+			t.Errorf("%s: body %s, want a problem", tt.path, body)
+		}
+	}
+	if got := obs.series(t)["POST /large 413"]; got != 1 {
+		t.Errorf("%d samples of 413 for /large, want 1", got)
 	}
 }
