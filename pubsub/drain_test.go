@@ -74,6 +74,9 @@ func TestStop(t *testing.T) {
 			if got := letters(); len(got) != 0 {
 				t.Errorf("%d dead letters, want none", len(got))
 			}
+			if s := b.logs.String(); s != "" {
+				t.Errorf("logged %s, want nothing: nothing failed", s)
+			}
 			if err := stop(); err != nil {
 				t.Error(err)
 			}
@@ -147,7 +150,7 @@ func TestStop(t *testing.T) {
 	t.Run("KeepsAKeyUntilItsHandlerEnds", func(t *testing.T) {
 		// The broker orders nothing itself, so that only the subscription can.
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t, keyless{&mempubsub.Broker{}})
+			b := newBench(t, strict{keyless{&mempubsub.Broker{}}})
 			j := &journal{}
 			began := time.Now()
 			handle := func(_ context.Context, m *pubsub.Message) error {
@@ -171,6 +174,83 @@ func TestStop(t *testing.T) {
 			}
 			if err := stopSecond(); err != nil {
 				t.Error(err)
+			}
+		})
+	})
+
+	t.Run("KeepsTheBackOffOfWhatFailsMeanwhile", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *bench) {
+			handle := func(ctx context.Context, m *pubsub.Message) error {
+				time.Sleep(2 * time.Second)
+				return errors.New("boom")
+			}
+			stop := run(t, b.client.Subscribe("orders", "stock", handle, &pubsub.SubscriptionOptions{
+				Retry: pubsub.Retry{MinBackoff: 5 * time.Second, MaxBackoff: 5 * time.Second},
+			}))
+			b.publish("orders", &pubsub.Message{ID: "1", Key: "k"}, &pubsub.Message{ID: "2", Key: "k"})
+			pass(time.Second)
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			j := &journal{}
+			began := time.Now()
+			stop = run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
+				j.note("%s %d at %v", m.ID, m.Attempt, time.Since(began))
+				return nil
+			}, nil))
+			pass(time.Hour)
+			if got, want := j.all(), []string{"1 2 at 5s", "2 2 at 5s"}; !slices.Equal(got, want) {
+				t.Errorf("the next consumer handled %v, want %v", got, want)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+
+	t.Run("AcknowledgesAHandlerThatEndsWellAfterItsContext", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			broker := &mempubsub.Broker{}
+			b := newBench(t, strict{broker})
+			stop := run(t, b.client.Subscribe("orders", "stock", func(ctx context.Context, _ *pubsub.Message) error {
+				<-ctx.Done()
+				return nil
+			}, &pubsub.SubscriptionOptions{DrainTimeout: time.Second}))
+			b.publish("orders", &pubsub.Message{ID: "1"})
+			pass(time.Second)
+			if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Run = %v, want a deadline error", err)
+			}
+			if n := pending(t, broker); n != 0 {
+				t.Errorf("%d messages are pending, want 0", n)
+			}
+		})
+	})
+
+	t.Run("ReleasesWhatArrivesTooLate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			mem := &mempubsub.Broker{}
+			b := newBench(t, late{strict{mem}})
+			stop := run(t, b.client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {
+				t.Error("handled after the end")
+				return nil
+			}, nil))
+			stopped := make(chan error, 1)
+			go func() { stopped <- stop() }()
+			synctest.Wait()
+			b.publish("orders", &pubsub.Message{ID: "1"})
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+			sub, err := mem.Subscribe(t.Context(), driver.SubscribeOptions{Topic: "orders", Name: "stock", Lease: time.Minute, MaxInFlight: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if ds, err := sub.Receive(ctx, 1); len(ds) != 1 {
+				t.Errorf("Receive = %v, %v, want the message at once", ds, err)
 			}
 		})
 	})
@@ -203,6 +283,20 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// late is a broker whose Receive does not see that its context ends.
+type late struct{ driver.Broker }
+
+func (b late) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
+	sub, err := b.Broker.Subscribe(ctx, o)
+	return lateSub{sub}, err
+}
+
+type lateSub struct{ driver.Subscription }
+
+func (s lateSub) Receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
+	return s.Subscription.Receive(context.WithoutCancel(ctx), n)
+}
+
 // keyless hides the keys from a broker: they travel in the envelope alone.
 type keyless struct{ driver.Broker }
 
@@ -233,6 +327,9 @@ func TestDrainReceivesNothingMoreAndHandlesTheRest(t *testing.T) {
 		received := len(j.all())
 		if received == 0 || received > 3 {
 			t.Errorf("%d handled after Drain, want the few that were received", received)
+		}
+		if s := b.logs.String(); s != "" {
+			t.Errorf("logged %s, want nothing: to drain is no outage", s)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

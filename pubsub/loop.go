@@ -52,7 +52,6 @@ type loop struct {
 
 	failures int       // of Receive, in a row
 	askAfter time.Time // not before then
-	closed   bool      // nothing more is received
 	stopping bool      // nothing more is begun
 	err      error     // why it stopped by itself
 	cutOff   []string  // messages whose handlers ran out of time
@@ -60,8 +59,9 @@ type loop struct {
 
 // batch is what one Receive returned.
 type batch struct {
-	ds  []*driver.Delivery
-	err error
+	ds    []*driver.Delivery
+	err   error
+	ended bool // the context had ended, which explains err
 }
 
 func newLoop(s *Subscription, sub driver.Subscription) *loop {
@@ -95,10 +95,11 @@ func (l *loop) run(ctx context.Context) error {
 	var deadline, abandon <-chan time.Time // nil until the drain gets there
 	stop, drain := ctx.Done(), (<-chan struct{})(l.s.draining)
 	for !l.over() {
+		now := time.Now()
 		l.begin(work)
-		l.ask(receiving)
+		l.ask(receiving, now)
 		l.ack(work)
-		alarm.Reset(l.untilAlarm())
+		alarm.Reset(l.untilAlarm(now))
 		select {
 		case b := <-l.received:
 			l.take(work, b)
@@ -114,10 +115,10 @@ func (l *loop) run(ctx context.Context) error {
 		case <-alarm.C:
 			l.wake(time.Now())
 		case <-drain:
-			drain, l.closed = nil, true
+			drain = nil
 			endReceive()
 		case <-stop:
-			stop, l.closed, l.stopping = nil, true, true
+			stop, l.stopping = nil, true
 			deadline = time.After(max(l.s.o.DrainTimeout, 0))
 			l.releaseIdle(work)
 		case <-deadline:
@@ -145,9 +146,9 @@ func (l *loop) end() error {
 	return errors.Join(l.err, fmt.Errorf("%w: cut off while handling %s", errCutOff, strings.Join(l.cutOff, ", ")))
 }
 
-// begin starts what is ready, while there is room.
+// begin starts what is ready, while there is room. Once the loop is stopping nothing is.
 func (l *loop) begin(work context.Context) {
-	for !l.stopping && len(l.running) < l.s.o.Concurrency {
+	for len(l.running) < l.s.o.Concurrency {
 		it := l.next()
 		if it == nil {
 			return
@@ -160,16 +161,16 @@ func (l *loop) begin(work context.Context) {
 // ask receives more once fewer are ready than could run at once, and not many more than that: what waits here cannot
 // be handled by another replica. What is queued behind its key, or waits for an attempt, is not counted, so that one
 // busy key leaves the others their room.
-func (l *loop) ask(ctx context.Context) {
+func (l *loop) ask(ctx context.Context, now time.Time) {
 	active := len(l.running) + len(l.ready)
 	n := min(2*l.s.o.Concurrency-active, l.s.o.MaxInFlight-len(l.held))
-	if l.asking || l.closed || active > l.s.o.Concurrency || n <= 0 || time.Now().Before(l.askAfter) {
+	if l.asking || active > l.s.o.Concurrency || n <= 0 || ctx.Err() != nil || now.Before(l.askAfter) {
 		return
 	}
 	l.asking = true
 	l.calls.Go(func() {
 		ds, err := l.sub.Receive(ctx, n)
-		l.received <- batch{ds, err}
+		l.received <- batch{ds, err, ctx.Err() != nil}
 	})
 }
 
@@ -188,10 +189,9 @@ func (l *loop) take(work context.Context, b batch) {
 	for _, it := range items {
 		l.add(it)
 	}
-	if l.closed {
-		return
+	if !b.ended {
+		l.noteOutage(work, b.err)
 	}
-	l.noteOutage(work, b.err)
 }
 
 // noteOutage logs the beginning and the end of a time in which nothing can be received, and slows down in between.
@@ -214,15 +214,15 @@ func (l *loop) noteOutage(ctx context.Context, err error) {
 }
 
 // untilAlarm is how long until something has to be done that nobody reports.
-func (l *loop) untilAlarm() time.Duration {
+func (l *loop) untilAlarm(now time.Time) time.Duration {
 	next := time.Hour
 	if len(l.waiting) > 0 {
-		next = min(next, time.Until(l.waiting[0].due))
+		next = min(next, max(l.waiting[0].due.Sub(now), 0))
 	}
-	if l.failures > 0 && !l.asking {
-		next = min(next, time.Until(l.askAfter))
+	if pause := l.askAfter.Sub(now); pause > 0 {
+		next = min(next, pause)
 	}
-	return max(next, 0)
+	return next
 }
 
 // finish acts on what a handler's goroutine decided.
@@ -230,7 +230,7 @@ func (l *loop) finish(work context.Context, r result) {
 	delete(l.running, r.it)
 	switch {
 	case r.verdict == settled && l.stopping:
-		l.giveBack(work, l.takeLane(r.it)[1:], 0)
+		l.release(work, l.takeLane(r.it)[1:], 0)
 		l.unacked = append(l.unacked, r.it)
 	case r.verdict == settled:
 		l.pass(r.it)

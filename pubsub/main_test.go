@@ -149,7 +149,34 @@ func (j *journal) all() []string {
 	return slices.Clone(j.entries)
 }
 
-// bubble runs f in a synctest bubble with a broker in memory.
+// bubble runs f in a synctest bubble with a strict broker in memory.
 func bubble(t *testing.T, f func(t *testing.T, b *bench)) {
-	synctest.Test(t, func(t *testing.T) { f(t, newBench(t, &mempubsub.Broker{})) })
+	synctest.Test(t, func(t *testing.T) { f(t, newBench(t, strict{&mempubsub.Broker{}})) })
 }
+
+// strict is a broker that is as unhelpful as the contract allows: it does nothing for a context that has ended, and
+// its Close gives nothing back.
+type strict struct{ driver.Broker }
+
+func (b strict) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
+	sub, err := b.Broker.Subscribe(ctx, o)
+	return strictSub{sub}, err
+}
+
+type strictSub struct{ driver.Subscription }
+
+func (s strictSub) Ack(ctx context.Context, ds []*driver.Delivery) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.Subscription.Ack(ctx, ds)
+}
+
+func (s strictSub) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.Subscription.Release(ctx, ds, delay)
+}
+
+func (s strictSub) Close(context.Context) error { return nil }

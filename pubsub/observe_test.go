@@ -156,6 +156,8 @@ func TestPreparedMessageKeepsItsTraceAndCorrelation(t *testing.T) {
 			want, wantTrace := "c-1", request.SpanContext().TraceID().String()
 			if m.ID == "its own" {
 				want, wantTrace = "relay", relay.SpanContext().TraceID().String()
+			} else if send := spanNamed(t, rec, "send orders"); !strings.Contains(m.Trace["traceparent"], send.SpanContext().SpanID().String()) {
+				t.Errorf("the stored message has trace %v, want its send span %s", m.Trace, send.SpanContext().SpanID())
 			}
 			if m.CorrelationID != want || !strings.Contains(m.Trace["traceparent"], wantTrace) {
 				t.Errorf("message %s has correlation ID %s and trace %v, want %s and %s", m.ID, m.CorrelationID, m.Trace, want, wantTrace)

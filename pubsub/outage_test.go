@@ -160,6 +160,28 @@ func TestBrokerThatIsAway(t *testing.T) {
 		})
 	})
 
+	t.Run("WhileItStops", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			broker := &outage{Broker: &mempubsub.Broker{}}
+			b := newBench(t, broker)
+			stop := run(t, b.client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {
+				time.Sleep(20 * time.Second)
+				return nil
+			}, nil))
+			b.publish("orders", &pubsub.Message{ID: "1"})
+			synctest.Wait()
+			broker.set(errDown)
+			pass(5 * time.Second)
+			tries := broker.failed()
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			if n := broker.failed() - tries; n > 0 {
+				t.Errorf("%d more tries to receive after the stop, want none", n)
+			}
+		})
+	})
+
 	t.Run("ForGood", func(t *testing.T) {
 		for when, err := range map[string]error{"Open": nil, "Receive": resilience.Permanent(errors.New("no such stream")), "Closed": driver.ErrClosed} {
 			t.Run(when, func(t *testing.T) {

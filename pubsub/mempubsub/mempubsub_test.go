@@ -191,6 +191,26 @@ func TestAckAfterTheLeaseIsDone(t *testing.T) {
 	})
 }
 
+func TestCloseGivesBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &mempubsub.Broker{}
+		one, two := subscribe(t, b, "s"), subscribe(t, b, "s")
+		publish(t, b, "k", "k1")
+		receive(t, one, 1)
+		if _, got := receive(t, two, 1); len(got) != 0 {
+			t.Fatalf("received %v, want nothing while the first holds the key", got)
+		}
+		for range 2 {
+			if err := one.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, got := receive(t, two, 1); len(got) != 1 {
+			t.Errorf("received %v, want k1", got)
+		}
+	})
+}
+
 func TestReceiversShareWhatArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &mempubsub.Broker{}
