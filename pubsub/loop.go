@@ -119,6 +119,9 @@ func (l *loop) run(ctx context.Context) error {
 			endReceive()
 		case <-stop:
 			stop, l.stopping = nil, true
+			// By name, because the end of a parent reaches its children a moment later: what is released below must
+			// not come straight back.
+			endReceive()
 			deadline = time.After(max(l.s.o.DrainTimeout, 0))
 			l.releaseIdle(work)
 		case <-deadline:

@@ -291,7 +291,9 @@ func TestMessageThatEndsItsConsumers(t *testing.T) {
 			t.Errorf("the handler was begun %d times, want MaxAttempts + 10", got)
 		}
 		if got := letters(); len(got) != 1 || got[0].DeadLetter.Reason != "deliveries" || got[0].DeadLetter.Attempts != 12 {
-			t.Errorf("dead letters %v, want one for its deliveries", got)
+			for _, l := range got {
+				t.Errorf("dead letter %+v, want one for its deliveries, after 12", l.DeadLetter)
+			}
 		}
 	})
 }
