@@ -43,7 +43,7 @@ func (e *Endpoint[Req, Res]) call(ctx context.Context, c Caller, req *Req) (res 
 	if err != nil {
 		return res, unreachable(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // what matters has been read
+	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return res, problem.Read(resp)
 	}

@@ -58,14 +58,14 @@ func newObserver(o TransportOptions) (*observer, error) {
 
 // attempt is one request on its way.
 type attempt struct {
-	ctx    context.Context // of this attempt alone
 	span   trace.Span
 	start  time.Time
 	method string
 	server string
 }
 
-func (o *observer) begin(r *http.Request) *attempt {
+// begin returns the context of the attempt alone, too.
+func (o *observer) begin(r *http.Request) (context.Context, *attempt) {
 	a := &attempt{start: time.Now(), method: methodLabel(r.Method), server: r.URL.Hostname()}
 	name := a.method
 	if name == metrics.Other {
@@ -81,17 +81,18 @@ func (o *observer) begin(r *http.Request) *attempt {
 	if n := resends(r.Context()); n > 0 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(n))
 	}
-	a.ctx, a.span = o.tracer.Start(r.Context(), name,
+	ctx, span := o.tracer.Start(r.Context(), name,
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
-	return a
+	a.span = span
+	return ctx, a
 }
 
-func (o *observer) end(a *attempt, resp *http.Response, err error) {
+func (o *observer) end(ctx context.Context, a *attempt, resp *http.Response, err error) {
 	took := time.Since(a.start)
 	defer a.span.End()
 	var status, failure string
 	if err != nil {
-		failure = errorType(a.ctx, err)
+		failure = errorType(ctx, err)
 	} else {
 		status = strconv.Itoa(resp.StatusCode)
 		a.span.SetAttributes(semconv.HTTPResponseStatusCode(resp.StatusCode))
@@ -99,7 +100,7 @@ func (o *observer) end(a *attempt, resp *http.Response, err error) {
 			failure = status
 		}
 	}
-	o.red.Observe(a.ctx, took, a.method, o.servers.Label(a.server), status, failure)
+	o.red.Observe(ctx, took, a.method, o.servers.Label(a.server), status, failure)
 	if failure == "" {
 		return
 	}

@@ -65,21 +65,21 @@ func newTransport(base http.RoundTripper, o TransportOptions) (*roundTripper, er
 
 // RoundTrip sends a copy of r: r itself is never changed.
 func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	a := t.begin(r)
-	out := r.WithContext(a.ctx)
+	ctx, a := t.begin(r)
+	out := r.WithContext(ctx)
 	out.Header = make(http.Header, len(r.Header)+3)
 	maps.Copy(out.Header, r.Header) // the values are shared, and replaced, never changed
-	t.propagator.Inject(a.ctx, propagation.HeaderCarrier(out.Header))
-	if id := correlation.FromContext(a.ctx); correlation.Valid(id) {
+	t.propagator.Inject(ctx, propagation.HeaderCarrier(out.Header))
+	if id := correlation.FromContext(ctx); correlation.Valid(id) {
 		out.Header[correlation.Header] = []string{id}
 	}
 	if err := t.authorize(out); err != nil {
 		closeBody(r)
-		t.end(a, nil, err)
+		t.end(ctx, a, nil, err)
 		return nil, err
 	}
 	resp, err := t.base.RoundTrip(out)
-	t.end(a, resp, err)
+	t.end(ctx, a, resp, err)
 	return resp, err
 }
 

@@ -101,13 +101,13 @@ func bearer(values []string) (string, error) {
 	return token, nil
 }
 
-var errBadHeader = badHeader{}
+var errBadHeader = badHeaderError{}
 
-// badHeader is a bad token though no verifier has seen it.
-type badHeader struct{}
+// badHeaderError is a bad token though no verifier has seen it.
+type badHeaderError struct{}
 
-func (badHeader) Error() string        { return "httpserver: malformed or repeated Authorization header" }
-func (badHeader) Is(target error) bool { return target == auth.ErrInvalidToken }
+func (badHeaderError) Error() string        { return "httpserver: malformed or repeated Authorization header" }
+func (badHeaderError) Is(target error) bool { return target == auth.ErrInvalidToken }
 
 // maxMuxes bounds how deep isPublic looks into muxes in muxes.
 const maxMuxes = 8

@@ -52,7 +52,7 @@ func Observe(o *ObserveOptions) func(http.Handler) http.Handler {
 	}
 	obs, err := newObserver(*o)
 	if err != nil {
-		panic(err)
+		panic("httpserver: " + err.Error())
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { obs.serve(w, r, next) })

@@ -37,6 +37,8 @@ func New(h http.Handler, o *Options) *Server {
 
 func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 	switch {
+	case h == nil:
+		return nil, errors.New("no handler")
 	case s.opts.Verifier == nil && !s.opts.Unauthenticated:
 		return nil, errors.New("no Verifier, and the options do not say Unauthenticated")
 	case s.opts.Verifier != nil && s.opts.Unauthenticated:
@@ -116,7 +118,7 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	err := s.drain(ctx, srv, cancel)
-	<-served
+	_ = <-served // it is http.ErrServerClosed
 	return err
 }
 

@@ -324,6 +324,11 @@ func TestServerRun(t *testing.T) {
 			t.Errorf("Run: %v, want an error that names the option", err)
 		}
 	})
+	t.Run("RefusesToServeNothing", func(t *testing.T) {
+		if err := httpserver.New(nil, newObserved().server(httpserver.Options{})).Run(t.Context()); err == nil {
+			t.Error("Run: nil, want an error")
+		}
+	})
 	t.Run("RefusesAVerifierThatNobodyAsks", func(t *testing.T) {
 		s := httpserver.New(none, &httpserver.Options{Unauthenticated: true, Verifier: verifier, Registerer: newObserved().reg})
 		if err := s.Run(t.Context()); err == nil {

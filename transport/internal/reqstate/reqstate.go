@@ -8,6 +8,7 @@ package reqstate
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -107,5 +108,5 @@ func From(ctx context.Context) *State {
 // CallerLeft reports whether a request's context ended because its caller went away: not by a time-out, and not by a
 // server that cuts off what it cannot wait for, which gives another cause.
 func CallerLeft(ctx context.Context) bool {
-	return ctx.Err() != nil && context.Cause(ctx) == context.Canceled
+	return ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled)
 }
