@@ -326,6 +326,9 @@ func peerAttributes(method string, r *http.Request) []attribute.KeyValue {
 
 // splitHostPort returns the port as 0 where there is none.
 func splitHostPort(s string) (host string, port int) {
+	if !strings.Contains(s, ":") {
+		return s, 0 // what net would say, without its error
+	}
 	h, p, err := net.SplitHostPort(s)
 	if err != nil {
 		return s, 0
