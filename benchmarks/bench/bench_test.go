@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mainstay-go/mainstay/benchmarks/bench"
 )
@@ -86,6 +87,15 @@ func TestReport(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "target: rate") {
 		t.Errorf("got\n%s\nwant no target for a row without one", out.String())
+	}
+}
+
+func TestCPUTime(t *testing.T) {
+	begin := bench.CPUTime()
+	for n := 0; bench.CPUTime()-begin < time.Millisecond; n++ {
+		if n == 1e9 {
+			t.Fatal("got no time for work, want a millisecond")
+		}
 	}
 }
 
