@@ -130,27 +130,28 @@ func failSpan(span trace.Span, err error, kind string) {
 // errorType classifies err for a label: few values, "" for success, and "_OTHER" as the semantic conventions call
 // what has no better name.
 func errorType(err error) string {
-	var panicked *panicError
-	var tooLarge *TooLargeError
-	var invalid *InvalidError
-	var undecodable *DecodeError
 	switch {
 	case err == nil:
 		return ""
-	case errors.As(err, &panicked):
+	case is[*panicError](err):
 		return "panic"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.As(err, &tooLarge):
+	case is[*TooLargeError](err):
 		return "too_large"
-	case errors.As(err, &invalid):
+	case is[*InvalidError](err):
 		return "invalid"
-	case errors.As(err, &undecodable):
+	case is[*DecodeError](err):
 		return "decode"
 	case resilience.IsPermanent(err):
 		return "permanent"
 	}
 	return "_OTHER"
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
