@@ -1,0 +1,145 @@
+package httpapi_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/httpapi"
+)
+
+func TestAccess(t *testing.T) {
+	service := &auth.Principal{Subject: "orders", Kind: auth.KindService, Scopes: []string{"read"}}
+	user := &auth.Principal{Subject: "u1", Kind: auth.KindUser, Scopes: []string{"read", "write"}}
+	unknown := &auth.Principal{Subject: "x"}
+	for _, tt := range []struct {
+		name   string
+		access transport.Access
+		scopes []string
+		caller *auth.Principal
+		status int
+	}{
+		{"NobodyIsNotIn", transport.InternalOnly, nil, nil, 401},
+		{"AServiceIsIn", transport.InternalOnly, nil, service, 204},
+		{"AUserIsNoService", transport.InternalOnly, nil, user, 403},
+		{"AnUnknownKindIsNoService", transport.InternalOnly, nil, unknown, 403},
+		{"NobodyIsNotAuthenticated", transport.Authenticated, nil, nil, 401},
+		{"AUserIsAuthenticated", transport.Authenticated, nil, user, 204},
+		{"AnUnknownKindIsAuthenticated", transport.Authenticated, nil, unknown, 204},
+		{"EveryScopeIsNeeded", transport.Authenticated, []string{"read", "write"}, service, 403},
+		{"AllScopesAreEnough", transport.Authenticated, []string{"read", "write"}, user, 204},
+		{"PublicIsPublic", transport.Public, []string{"read"}, nil, 204},
+		{"AnUnknownRuleIsTheStrictest", transport.Access(77), nil, user, 403},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Access: tt.access, Scopes: tt.scopes})
+			c := serve(e, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
+			ctx := t.Context()
+			if tt.caller != nil {
+				ctx = auth.NewContext(ctx, *tt.caller)
+			}
+			r, _ := http.NewRequestWithContext(ctx, "GET", "/x", nil)
+			resp, _ := c.Do(r)
+			if resp.StatusCode != tt.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
+			}
+			if challenge := resp.Header.Get("WWW-Authenticate"); (challenge == "Bearer") != (tt.status == 401) {
+				t.Errorf("WWW-Authenticate %q at status %d", challenge, tt.status)
+			}
+		})
+	}
+}
+
+func TestNewEndpoint(t *testing.T) {
+	t.Run("TakesEmbeddedStructs", func(t *testing.T) {
+		e := httpapi.NewEndpoint[nested, nested]("POST /x", public)
+		want := nested{Page{3}, Named{"n"}, "t"}
+		var got nested
+		c := serve(e, func(_ context.Context, r nested) (nested, error) { got = r; return r, nil })
+		if _, err := e.Call(t.Context(), c, want); err != nil || got != want {
+			t.Errorf("the handler saw %+v, %v, want %+v", got, err, want)
+		}
+	})
+	for name, declare := range map[string]func(){
+		"NoMethod":        func() { httpapi.NewEndpoint[struct{}, struct{}]("/x", nil) },
+		"AHost":           func() { httpapi.NewEndpoint[struct{}, struct{}]("GET example.com/x", nil) },
+		"ABrokenWildcard": func() { httpapi.NewEndpoint[struct{}, struct{}]("GET /{x", nil) },
+		"NoStruct":        func() { httpapi.NewEndpoint[[]int, struct{}]("POST /x", nil) },
+		"APointer":        func() { httpapi.NewEndpoint[*item, struct{}]("POST /x", nil) },
+		"NoField":         func() { httpapi.NewEndpoint[struct{}, struct{}]("GET /{id}", nil) },
+		"NoWildcard": func() {
+			httpapi.NewEndpoint[struct {
+				A string `path:"id"`
+			}, struct{}]("GET /x", nil)
+		},
+		"ABodyOnGet": func() { httpapi.NewEndpoint[struct{ A string }, struct{}]("GET /x", nil) },
+		"AMapParameter": func() {
+			httpapi.NewEndpoint[struct {
+				A map[string]string `query:"a"`
+			}, struct{}]("GET /x", nil)
+		},
+		"AHeaderList": func() {
+			httpapi.NewEndpoint[struct {
+				A []string `header:"a"`
+			}, struct{}]("GET /x", nil)
+		},
+		"TheHostHeader": func() {
+			httpapi.NewEndpoint[struct {
+				A string `header:"host"`
+			}, struct{}]("GET /x", nil)
+		},
+		"TwoPlaces": func() {
+			httpapi.NewEndpoint[struct {
+				A string `header:"a" query:"a"`
+			}, struct{}]("GET /x", nil)
+		},
+		"NoName": func() {
+			httpapi.NewEndpoint[struct {
+				A string `query:""`
+			}, struct{}]("GET /x", nil)
+		},
+		"Unexported": func() {
+			httpapi.NewEndpoint[struct {
+				a string `query:"a"`
+			}, struct{}]("GET /x", nil)
+		},
+		"ThereTwice": func() {
+			httpapi.NewEndpoint[struct {
+				A, B string `query:"a"`
+			}, struct{}]("GET /x", nil)
+		},
+		"AnotherAPITag": func() {
+			httpapi.NewEndpoint[struct {
+				A string `api:"optional"`
+			}, struct{}]("POST /x", nil)
+		},
+		"AnEmbeddedMix":     func() { httpapi.NewEndpoint[struct{ mixed }, struct{}]("POST /x", nil) },
+		"AnEmbeddedPointer": func() { httpapi.NewEndpoint[struct{ *Page }, struct{}]("GET /x", nil) },
+		"EmbeddedMethods": func() {
+			httpapi.NewEndpoint[struct {
+				Loud
+				ID string `path:"id"`
+			}, struct{}]("POST /{id}", nil)
+		},
+		"EmbeddedUnexported": func() {
+			httpapi.NewEndpoint[struct {
+				hidden
+				B string
+			}, struct{}]("POST /x", nil)
+		},
+		"AnErrorStatus": func() { httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Status: 404}) },
+	} {
+		t.Run("Panics"+name, func(t *testing.T) {
+			defer func() {
+				v, ok := recover().(string)
+				if !ok || !strings.HasPrefix(v, "httpapi: endpoint ") {
+					t.Errorf("recovered %v, want a panic that names the endpoint", v)
+				}
+			}()
+			declare()
+		})
+	}
+}

@@ -1,0 +1,318 @@
+package httpclient_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mainstay-go/mainstay/resilience"
+	"github.com/mainstay-go/mainstay/transport/httpclient"
+	"github.com/mainstay-go/mainstay/transport/internal/pipenet"
+)
+
+// quick is a policy with waits too short to notice.
+func quick(o resilience.Options) *resilience.Policy {
+	o.Logger = slog.New(slog.DiscardHandler)
+	o.Retry.MinBackoff, o.Retry.MaxBackoff = time.Microsecond, time.Microsecond
+	return resilience.New("p", &o)
+}
+
+func TestPolicyRetriesTheWholeBody(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
+	sum := sha256.Sum256(data)
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name     string
+		body     func() (io.Reader, func() (io.ReadCloser, error))
+		attempts int64
+		status   int
+	}{
+		{"Buffer", func() (io.Reader, func() (io.ReadCloser, error)) { return bytes.NewReader(data), nil }, 2, 200},
+		{"File", func() (io.Reader, func() (io.ReadCloser, error)) {
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f, func() (io.ReadCloser, error) { return os.Open(file) }
+		}, 2, 200},
+		{"OneShot", func() (io.Reader, func() (io.ReadCloser, error)) {
+			return io.MultiReader(bytes.NewReader(data)), nil
+		}, 1, 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var attempts atomic.Int64
+			f := setUp(t, func(w http.ResponseWriter, r *http.Request) {
+				if attempts.Add(1) == 1 {
+					_, _ = io.CopyN(io.Discard, r.Body, 1<<19)
+					w.WriteHeader(503)
+					return
+				}
+				h := sha256.New()
+				n, _ := io.Copy(h, r.Body)
+				if !bytes.Equal(h.Sum(nil), sum[:]) || r.ContentLength != int64(len(data)) || n != r.ContentLength {
+					t.Errorf("the second attempt carried %d of %d bytes, or others", n, len(data))
+				}
+			}, httpclient.Options{Policy: quick(resilience.Options{})})
+			body, again := tt.body()
+			r := request(t, t.Context(), "PUT", "/", body)
+			if again != nil {
+				r.GetBody, r.ContentLength = again, int64(len(data))
+			}
+			resp, err := f.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != tt.status || attempts.Load() != tt.attempts {
+				t.Errorf("status %d after %d attempts, want %d after %d", resp.StatusCode, attempts.Load(), tt.status, tt.attempts)
+			}
+		})
+	}
+}
+
+func TestPolicyRetriesByMethod(t *testing.T) {
+	for _, tt := range []struct {
+		method, key string
+		want        int64
+	}{
+		{"GET", "", 3}, {"HEAD", "", 3}, {"PUT", "", 3}, {"DELETE", "", 3},
+		{"POST", "", 1}, {"PATCH", "", 1}, {"POST", "k-1", 3}, {"PATCH", "k-1", 3},
+	} {
+		t.Run(tt.method+tt.key, func(t *testing.T) {
+			var actions atomic.Int64
+			f := setUp(t, func(_ http.ResponseWriter, r *http.Request) {
+				actions.Add(1)
+				if r.Header.Get("Idempotency-Key") != tt.key {
+					t.Errorf("key %q, want %q", r.Header.Get("Idempotency-Key"), tt.key)
+				}
+				panic(http.ErrAbortHandler)
+			}, httpclient.Options{Policy: quick(resilience.Options{Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1}}),
+				Base: &http.Transport{DisableKeepAlives: true}})
+			r := request(t, t.Context(), tt.method, "/", nil)
+			if tt.key != "" {
+				r.Header.Set("Idempotency-Key", tt.key)
+			}
+			if resp, err := f.client.Do(r); err == nil {
+				t.Errorf("status %d, want an error", resp.StatusCode)
+			}
+			if got := actions.Load(); got != tt.want {
+				t.Errorf("%d actions, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPolicyReadsStatuses(t *testing.T) {
+	for status, want := range map[int]struct {
+		attempts int64
+		open     bool // after 20 calls, threshold 5
+	}{
+		200: {1, false}, 400: {1, false}, 404: {1, false}, 409: {1, false}, 501: {1, false},
+		408: {3, true}, 425: {3, true}, 429: {3, true}, 500: {3, true}, 502: {3, true}, 503: {3, true},
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			var calls atomic.Int64
+			f := setUp(t, func(w http.ResponseWriter, _ *http.Request) {
+				calls.Add(1)
+				w.WriteHeader(status)
+				fmt.Fprint(w, "the body")
+			}, httpclient.Options{Policy: quick(resilience.Options{})})
+			resp, err := f.client.Do(request(t, t.Context(), "GET", "/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body := read(t, resp); resp.StatusCode != status || body != "the body" || calls.Load() != want.attempts {
+				t.Errorf("%d %q after %d attempts, want the response after %d", resp.StatusCode, body, calls.Load(), want.attempts)
+			}
+			for range 20 {
+				resp, err = f.client.Do(request(t, t.Context(), "GET", "/", nil))
+				if err == nil {
+					resp.Body.Close()
+				}
+			}
+			if got := errors.Is(err, resilience.ErrOpen); got != want.open {
+				t.Errorf("after 20 calls: %v, want open %t", err, want.open)
+			}
+			if want.open && calls.Load() != 5 {
+				t.Errorf("%d attempts reached the server, want the 5 that opened the breaker", calls.Load())
+			}
+		})
+	}
+}
+
+func TestPolicyOpensForARefusedConnection(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	c := httpclient.New("http://"+ln.Addr().String(), &httpclient.Options{
+		Policy: quick(resilience.Options{}), Registerer: prometheus.NewRegistry(),
+	})
+	for range 3 {
+		_, err = c.Do(request(t, t.Context(), "POST", "/", nil))
+		if errors.Is(err, resilience.ErrOpen) {
+			t.Fatalf("open too early: %v", err)
+		}
+	}
+	for range 3 {
+		_, err = c.Do(request(t, t.Context(), "POST", "/", nil))
+	}
+	if !errors.Is(err, resilience.ErrOpen) {
+		t.Errorf("after 6 refused connections: %v, want ErrOpen: a POST counts too", err)
+	}
+}
+
+// TestPolicyLeaksNothing looks at the server's side: connections are used again.
+func TestPolicyLeaksNothing(t *testing.T) {
+	var conns, calls atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1)%2 == 1 {
+			w.WriteHeader(503)
+		}
+		_, _ = w.Write(make([]byte, 4096))
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := httpclient.New(srv.URL, &httpclient.Options{Policy: quick(resilience.Options{}), Registerer: prometheus.NewRegistry()})
+	defer c.CloseIdleConnections()
+	for range 1000 {
+		resp, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(read(t, resp)); resp.StatusCode != 200 || n != 4096 {
+			t.Fatalf("status %d, %d bytes", resp.StatusCode, n)
+		}
+	}
+	if got := conns.Load(); got > 20 {
+		t.Errorf("%d connections for 2000 attempts in a row, want a few", got)
+	}
+}
+
+func TestPolicyAttemptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := pipenet.New()
+		var calls atomic.Int64
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if calls.Add(1) == 1 {
+				<-r.Context().Done()
+				return
+			}
+			fmt.Fprint(w, "first half, ")
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Second) // far beyond the attempt's time
+			fmt.Fprint(w, "second half")
+		})}
+		go srv.Serve(ln)
+		tr := ln.Transport()
+		reg := prometheus.NewRegistry()
+		c := httpclient.New("http://x", &httpclient.Options{
+			Base: tr, Registerer: reg, Policy: quick(resilience.Options{AttemptTimeout: time.Second}),
+		})
+		resp, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, resp); got != "first half, second half" {
+			t.Errorf("body %q, want it whole: the attempt's time ends with the header", got)
+		}
+		f := fixture{reg: reg}
+		if got, want := f.series(t), map[string]uint64{"GET  timeout": 1, "GET 200 ": 1}; !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+		tr.CloseIdleConnections()
+		srv.Close()
+	})
+}
+
+// deaf is a transport that says "canceled" whatever ended the request's context.
+type deaf struct{}
+
+func (deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestPolicyCountsItsOwnTimeoutsWhateverTheTransportSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		c := httpclient.New("http://x", &httpclient.Options{
+			Base: deaf{}, Registerer: reg, Policy: quick(resilience.Options{AttemptTimeout: time.Second}),
+		})
+		_, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("Do: %v, want a deadline error", err)
+		}
+		f := fixture{reg: reg}
+		if got, want := f.series(t), map[string]uint64{"GET  timeout": 3}; !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+	})
+}
+
+func TestPolicyEndsItsWaitWithTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := httpclient.New("http://x", &httpclient.Options{
+			Base: always(503), Registerer: prometheus.NewRegistry(),
+			Policy: resilience.New("p", &resilience.Options{
+				Retry: resilience.RetryOptions{MinBackoff: 10 * time.Second, MaxBackoff: 10 * time.Second},
+			}),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		begin := time.Now()
+		_, err := c.Do(request(t, ctx, "GET", "/", nil))
+		status, ok := errors.AsType[*httpclient.StatusError](err)
+		if !errors.Is(err, context.Canceled) || !ok || status.StatusCode != 503 || time.Since(begin) != time.Second {
+			t.Errorf("Do: %v after %v, want the cancellation and the 503 after 1s", err, time.Since(begin))
+		}
+	})
+}
+
+// always is a transport that has one answer.
+type always int
+
+func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: int(a), Body: http.NoBody, Request: r}, nil
+}
+
+func TestPolicyCallerLeaves(t *testing.T) {
+	f := setUp(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, httpclient.Options{
+		Policy: quick(resilience.Options{Breaker: resilience.BreakerOptions{ConsecutiveFailures: 1}}),
+	})
+	for range 5 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(10*time.Millisecond, func() { cancel(errors.New("page closed")) })
+		if _, err := f.client.Do(request(t, ctx, "GET", "/", nil)); errors.Is(err, resilience.ErrOpen) || err == nil {
+			t.Fatalf("Do: %v, want a cancellation, and the breaker closed", err)
+		}
+	}
+	if got := f.series(t)["GET  timeout"]; got != 0 {
+		t.Errorf("%d time-outs, want none", got)
+	}
+}

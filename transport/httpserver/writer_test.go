@@ -1,0 +1,149 @@
+package httpserver_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/mainstay-go/mainstay/transport/httpserver"
+)
+
+// basic is a writer with the three methods that every writer has.
+type basic struct{ rec *httptest.ResponseRecorder }
+
+func (w basic) Header() http.Header { return w.rec.Header() }
+
+func (w basic) Write(p []byte) (int, error) { return w.rec.Write(p) }
+
+func (w basic) WriteHeader(status int) { w.rec.WriteHeader(status) }
+
+func TestWriter(t *testing.T) {
+	t.Run("FlushesOnBothProtocols", func(t *testing.T) {
+		for _, h2 := range []bool{false, true} {
+			release := make(chan struct{})
+			srv := httptest.NewUnstartedServer(httpserver.Observe(newObserved().options())(http.HandlerFunc(
+				func(w http.ResponseWriter, _ *http.Request) {
+					fmt.Fprint(w, "0123456789")
+					w.(http.Flusher).Flush()
+					fmt.Fprint(w, "0123456789")
+					if err := http.NewResponseController(w).Flush(); err != nil {
+						t.Errorf("Flush: %v", err)
+					}
+					if _, ok := w.(http.Hijacker); ok == h2 {
+						t.Errorf("HTTP/2 %t: can be hijacked %t", h2, ok)
+					}
+					<-release
+				})))
+			srv.EnableHTTP2 = h2
+			srv.StartTLS()
+			resp, err := srv.Client().Get(srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (resp.ProtoMajor == 2) != h2 {
+				t.Errorf("HTTP/%d, want HTTP/2 %t", resp.ProtoMajor, h2)
+			}
+			// The handler is still running: what arrives was flushed.
+			if _, err := io.ReadFull(resp.Body, make([]byte, 20)); err != nil {
+				t.Errorf("HTTP/%d: %v, want 20 bytes", resp.ProtoMajor, err)
+			}
+			close(release)
+			resp.Body.Close()
+			srv.Close()
+		}
+	})
+	t.Run("HijacksWhereThatIsPossible", func(t *testing.T) {
+		obs := newObserved()
+		url, _ := start(t, httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(rw, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+			rw.Flush()
+		}), obs.server(httpserver.Options{Addr: "127.0.0.1:0"})))
+		if resp, _ := send(t, newClient(t), request(t, "GET", url, nil)); resp.StatusCode != 204 {
+			t.Errorf("status %d, want the handler's own 204", resp.StatusCode)
+		}
+	})
+	t.Run("ClaimsNothingThatIsNotThere", func(t *testing.T) {
+		type (
+			f interface{ http.Flusher }
+			h interface{ http.Hijacker }
+			r interface{ io.ReaderFrom }
+		)
+		b := basic{httptest.NewRecorder()}
+		for _, w := range []http.ResponseWriter{
+			b,
+			struct {
+				basic
+				f
+			}{basic: b}, struct {
+				basic
+				h
+			}{basic: b}, struct {
+				basic
+				r
+			}{basic: b},
+			struct {
+				basic
+				f
+				h
+			}{basic: b}, struct {
+				basic
+				f
+				r
+			}{basic: b}, struct {
+				basic
+				h
+				r
+			}{basic: b},
+			struct {
+				basic
+				f
+				h
+				r
+			}{basic: b},
+		} {
+			h := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(got http.ResponseWriter, _ *http.Request) {
+				if g, w := can(got), can(w); g != w {
+					t.Errorf("%T became able to %v, want %v", w, g, w)
+				}
+			}))
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		}
+		noFlush := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+				t.Errorf("Flush: %v, want ErrNotSupported", err)
+			}
+		}))
+		noFlush.ServeHTTP(b, httptest.NewRequest("GET", "/", nil))
+	})
+	t.Run("CountsTheBytesOfEachWay", func(t *testing.T) {
+		obs := newObserved()
+		url, _ := start(t, httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			_, _ = w.Write([]byte("abc"))
+			_, _ = io.WriteString(w, "def")
+			_, _ = io.Copy(w, strings.NewReader("ghi"))
+		}), obs.server(httpserver.Options{Addr: "127.0.0.1:0"})))
+		_, body := send(t, newClient(t), request(t, "GET", url, nil))
+		if line := obs.lines(t)[0]; body != "abcdefghi" || line["bytes"] != 9.0 || line["status"] != 200.0 {
+			t.Errorf("body %q, line %v, want 9 bytes and 200", body, line)
+		}
+	})
+}
+
+// can says which optional methods w has.
+func can(w http.ResponseWriter) [3]bool {
+	_, f := w.(http.Flusher)
+	_, h := w.(http.Hijacker)
+	_, r := w.(io.ReaderFrom)
+	return [3]bool{f, h, r}
+}
