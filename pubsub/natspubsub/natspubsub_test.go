@@ -413,6 +413,27 @@ func TestNothingIsLostWhenReceiveIsCutShort(t *testing.T) {
 	}
 }
 
+func TestWhatArrivesSoonIsHandedOutAtOnce(t *testing.T) {
+	b := natspubsub.New(jetStream(t, startServer(t).conn), nil)
+	s := open(t, b, "soon", "s", time.Minute)
+	const rounds = 20
+	begin := time.Now()
+	for i := range rounds {
+		send(t, b, "soon", fmt.Sprint(i))
+		ds, err := s.Receive(t.Context(), 10) // more than there are
+		if err != nil || len(ds) != 1 {
+			t.Fatalf("Receive = %d messages, %v, want 1, nil", len(ds), err)
+		}
+		if err := s.Ack(t.Context(), ds); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Twenty pauses of an idle subscription would be two seconds.
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("%d messages, one at a time, took %v, want less than 1s", rounds, took)
+	}
+}
+
 func TestIdleSubscriptionsAskSeldom(t *testing.T) {
 	n := startServer(t)
 	js := jetStream(t, n.conn)

@@ -53,7 +53,8 @@ type subscription struct {
 type request struct {
 	open       bool
 	reply      string
-	left       int // messages that may still come
+	asked      int // messages
+	left       int // of these, those that may still come
 	sent       time.Time
 	reconnects uint64
 }
@@ -151,7 +152,8 @@ func (s *subscription) ask(n int) error {
 	}
 	s.requests++
 	s.request = request{
-		open: true, reply: s.reply + strconv.Itoa(s.requests), left: n, sent: time.Now(), reconnects: s.b.nc.Stats().Reconnects,
+		open: true, reply: s.reply + strconv.Itoa(s.requests), asked: n, left: n,
+		sent: time.Now(), reconnects: s.b.nc.Stats().Reconnects,
 	}
 	body, err := json.Marshal(pull{Batch: n, Expires: pullWait, NoWait: true})
 	if err != nil {
@@ -228,7 +230,8 @@ func (s *subscription) ended(ctx context.Context, m *nats.Msg, code string) erro
 	text := m.Header.Get("Description")
 	switch {
 	case code == "404", code == "408":
-		if time.Since(s.request.sent) < idlePause {
+		// A request that brought something is no idle one: what it brought must not wait for a pause.
+		if s.request.left == s.request.asked && time.Since(s.request.sent) < idlePause {
 			return s.pause(ctx)
 		}
 		return nil
