@@ -13,3 +13,6 @@ func (s *Server) ServeOn(ctx context.Context, ln net.Listener) error {
 	}
 	return s.serveOn(ctx, ln)
 }
+
+// Bearer is the parser of the authorization metadata.
+func Bearer(values []string) (string, error) { return bearer(values) }

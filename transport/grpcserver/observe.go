@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"cmp"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/mainstay-go/mainstay/metrics"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
@@ -169,7 +171,29 @@ type call struct {
 	start    time.Time
 	span     trace.Span
 	panicked *panicInfo
+	answered atomic.Pointer[status.Status] // by the library itself, see note
 }
+
+// note takes down that the library could not read or write a message. It answers such a call by itself, and ends its
+// context: what the handler makes of it comes too late.
+func (c *call) note(err error) error {
+	if err != nil && err != io.EOF { //nolint:errorlint // the library returns it bare
+		c.answered.CompareAndSwap(nil, status.Convert(err))
+	}
+	return err
+}
+
+// observedStream is a stream that notes what the library answers.
+type observedStream struct {
+	stream
+	call *call
+}
+
+// RecvMsg receives one message.
+func (s *observedStream) RecvMsg(m any) error { return s.call.note(s.ServerStream.RecvMsg(m)) }
+
+// SendMsg sends one message.
+func (s *observedStream) SendMsg(m any) error { return s.call.note(s.ServerStream.SendMsg(m)) }
 
 // unary observes one unary call; handle decodes, too, in a Server.
 func (o *observer) unary(
@@ -223,7 +247,7 @@ func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.St
 	if o.draining != nil {
 		ctx = context.WithValue(ctx, drainingKey{}, o.draining)
 	}
-	err = handle(srv, &stream{ServerStream: ss, ctx: ctx})
+	err = handle(srv, &observedStream{stream{ServerStream: ss, ctx: ctx}, c})
 	returned = true
 	return err
 }
@@ -274,7 +298,11 @@ func (c *call) attributes(ctx context.Context) []attribute.KeyValue {
 // end records what came of the call, and returns the error to be sent.
 func (o *observer) end(ctx context.Context, c *call, err error) error {
 	took := time.Since(c.start)
-	sent := outcome(ctx, err, o.cutOff.Load())
+	cutOff := o.cutOff.Load()
+	sent := outcome(ctx, err, cutOff)
+	if answered := c.answered.Load(); answered != nil && !(cutOff && answered.Code() == codes.Canceled) {
+		sent = answered
+	}
 	if c.panicked != nil {
 		sent = sentForPanic()
 	}

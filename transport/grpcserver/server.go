@@ -116,7 +116,9 @@ func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
 		s.active.Add(1)
 		defer s.active.Add(-1)
 		c := call{method: m}
-		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) { return next(impl, ctx, decode, i) })
+		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) {
+			return next(impl, ctx, func(req any) error { return c.note(decode(req)) }, i)
+		})
 	}
 }
 

@@ -1,0 +1,382 @@
+package grpcserver_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/grpcserver"
+)
+
+// open returns the options of a server on any free port for anybody.
+func open() *grpcserver.Options {
+	return &grpcserver.Options{Addr: "127.0.0.1:0", Unauthenticated: true, Registerer: prometheus.NewRegistry()}
+}
+
+func TestRun(t *testing.T) {
+	t.Run("RefusesWrongOptions", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			change func(*grpcserver.Options)
+			want   string
+		}{
+			"NoVerifier":    {func(o *grpcserver.Options) { o.Unauthenticated = false }, "no Verifier"},
+			"Both":          {func(o *grpcserver.Options) { o.Verifier = tokens }, "both a Verifier and Unauthenticated"},
+			"RuleOfNothing": {func(o *grpcserver.Options) { o.Rules = map[string]grpcserver.Rule{"/a.B/C": {}} }, `"/a.B/C"`},
+			"BadAddr":       {func(o *grpcserver.Options) { o.Addr = "127.0.0.1:no" }, "127.0.0.1:no"},
+		} {
+			o := open()
+			c.change(o)
+			s := grpcserver.New(o)
+			testpb.RegisterTestServiceServer(s, &service{})
+			if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %q in it", name, err, c.want)
+			}
+			select {
+			case <-s.Ready():
+				t.Errorf("%s: it was ready", name)
+			default:
+			}
+		}
+		if err := grpcserver.New(nil).Run(t.Context()); err == nil {
+			t.Error("nil options: no error, want one for the missing Verifier")
+		}
+	})
+	t.Run("KnowsTheNamesOfRules", func(t *testing.T) {
+		o := open()
+		o.Unauthenticated, o.Verifier = false, tokens
+		o.Rules = map[string]grpcserver.Rule{"/" + unaryMethod: {}, "/" + streamMethod: {}, "grpc.testing.TestService": {}}
+		s := grpcserver.New(o)
+		testpb.RegisterTestServiceServer(s, &service{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("RefusesAServiceTwice", func(t *testing.T) {
+		s := grpcserver.New(open())
+		testpb.RegisterTestServiceServer(s, &service{})
+		testpb.RegisterTestServiceServer(s, &service{})
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("got %v, want an error", err)
+		}
+	})
+	t.Run("EndedContextIsACleanEnd", func(t *testing.T) {
+		s := grpcserver.New(open())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		s.Drain()
+		s.Drain()
+		if err := s.Run(ctx); err != nil || s.Addr() != "" {
+			t.Errorf("Run = %v on %q, want nil without listening", err, s.Addr())
+		}
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("it ran a second time")
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("a service registered after Run did not panic")
+			}
+		}()
+		testpb.RegisterTestServiceServer(s, &service{})
+	})
+	t.Run("ServesOnAPort", func(t *testing.T) {
+		s := grpcserver.New(open())
+		testpb.RegisterTestServiceServer(s, &service{})
+		reflection.Register(s)
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- s.Run(ctx) }()
+		<-s.Ready()
+		err := unaryAt(t, s.Addr(), insecure.NewCredentials())
+		cancel()
+		if err := errors.Join(err, <-ran); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("SpeaksTLS", func(t *testing.T) {
+		lent := httptest.NewTLSServer(nil) // its certificate is for example.com
+		lent.Close()
+		roots := x509.NewCertPool()
+		roots.AddCert(lent.Certificate())
+		o := open()
+		o.TLS = &tls.Config{Certificates: lent.TLS.Certificates}
+		s := grpcserver.New(o)
+		testpb.RegisterTestServiceServer(s, &service{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- s.Run(ctx) }()
+		<-s.Ready()
+		plain := unaryAt(t, s.Addr(), insecure.NewCredentials())
+		secure := unaryAt(t, s.Addr(), credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "example.com"}))
+		cancel()
+		if err := errors.Join(secure, <-ran); err != nil || plain == nil {
+			t.Errorf("over TLS %v, in cleartext %v", err, plain)
+		}
+	})
+}
+
+func unaryAt(t *testing.T, addr string, creds credentials.TransportCredentials) error {
+	t.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = testpb.NewTestServiceClient(conn).UnaryCall(t.Context(), &testpb.SimpleRequest{})
+	return err
+}
+
+func TestTimeout(t *testing.T) {
+	left := func(o *grpcserver.Options, ctx func(*testing.T) context.Context) (left time.Duration, bound bool) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(o).serve(t, &service{call: func(ctx context.Context) error {
+				var at time.Time
+				at, bound = ctx.Deadline()
+				left = time.Until(at)
+				return nil
+			}})
+			if err := r.call(ctx(t)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return left, bound
+	}
+	none := func(t *testing.T) context.Context { return t.Context() }
+	within := func(d time.Duration) func(*testing.T) context.Context {
+		return func(t *testing.T) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return ctx
+		}
+	}
+	if got, _ := left(&grpcserver.Options{}, none); got != 60*time.Second {
+		t.Errorf("by default %v, want 60s", got)
+	}
+	if got, _ := left(&grpcserver.Options{Timeout: time.Second}, within(time.Hour)); got != time.Second {
+		t.Errorf("where the caller gives an hour %v, want the server's 1s", got)
+	}
+	if got, _ := left(&grpcserver.Options{}, within(time.Second)); got > time.Second {
+		t.Errorf("where the caller gives a second %v, want no more", got)
+	}
+	if got, bound := left(&grpcserver.Options{Timeout: -1}, none); bound {
+		t.Errorf("where it is off %v, want none", got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(&grpcserver.Options{Timeout: time.Second}).serve(t, &service{call: func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("driver: interrupted")
+		}})
+		if got := status.Code(r.call(t.Context())); got != codes.DeadlineExceeded {
+			t.Errorf("past it %v, want DeadlineExceeded", got)
+		}
+	})
+}
+
+func TestDrain(t *testing.T) {
+	t.Run("StuckStreamDoesNotHoldTheProcess", testStuckStream)
+	t.Run("StreamThatListensEndsAtOnce", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{
+				stream: func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+					if err := ss.Send(&testpb.StreamingOutputCallResponse{}); err != nil {
+						return err
+					}
+					<-grpcserver.Draining(ss.Context())
+					return nil
+				},
+			})
+			stream, err := r.client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			err = r.stop()
+			if _, end := stream.Recv(); err != nil || !errors.Is(end, io.EOF) || time.Since(began) > time.Second {
+				t.Errorf("Run = %v, stream %v, after %v, want nil and EOF at once", err, end, time.Since(began))
+			}
+		})
+	})
+	t.Run("NegativeCutsAtOnce", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{DrainTimeout: -1}).serve(t, &service{call: func(ctx context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}})
+			result := make(chan error, 1)
+			go func() { result <- r.call(t.Context()) }()
+			synctest.Wait()
+			began := time.Now()
+			if err := r.stop(); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Millisecond {
+				t.Errorf("Run = %v after %v, want a deadline error at once", err, time.Since(began))
+			}
+			if got := status.Code(<-result); got != codes.Unavailable {
+				t.Errorf("the call ended as %v, want Unavailable", got)
+			}
+			if got := r.samples(t); got[unaryMethod+" UNAVAILABLE"] != 1 {
+				t.Errorf("samples %v, want UNAVAILABLE", got)
+			}
+		})
+	})
+	t.Run("ManyAtOnceAreOne", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{})
+			var all sync.WaitGroup
+			for range 10 {
+				all.Go(r.Drain)
+			}
+			all.Wait()
+			if err := errors.Join(r.call(t.Context()), r.stop()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func testStuckStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var handlerEnded time.Time
+		r := newRig(&grpcserver.Options{DrainTimeout: time.Second}).serve(t, &service{
+			call: func(context.Context) error {
+				time.Sleep(300 * time.Millisecond)
+				return nil
+			},
+			stream: func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+				<-ss.Context().Done()
+				time.Sleep(100 * time.Millisecond) // tidies up
+				handlerEnded = time.Now()
+				return ss.Context().Err()
+			},
+		})
+		stream, err := r.client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unary := make(chan error, 1)
+		go func() { unary <- r.call(t.Context()) }()
+		synctest.Wait()
+
+		began := time.Now()
+		r.cancel()
+		synctest.Wait()
+		if got := status.Code(r.call(t.Context())); got != codes.Unavailable {
+			t.Errorf("a new call: %v, want Unavailable", got)
+		}
+		if err := <-unary; err != nil || time.Since(began) > 300*time.Millisecond {
+			t.Errorf("the unary call: %v after %v, want success after 300ms", err, time.Since(began))
+		}
+		_, err = stream.Recv()
+		if c := status.Code(err); c != codes.Unavailable || time.Since(began) != time.Second {
+			t.Errorf("the stream: %v after %v, want Unavailable after 1s", c, time.Since(began))
+		}
+		err = r.stop()
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(fmt.Sprint(err), "1 calls cut off after 1s") {
+			t.Errorf("Run = %v, want a deadline error that counts one call", err)
+		}
+		if handlerEnded.IsZero() || time.Since(began) != 1100*time.Millisecond {
+			t.Errorf("Run returned after %v, the handler at %v, want after the handler", time.Since(began), handlerEnded)
+		}
+		if got := r.samples(t); got[streamMethod+" UNAVAILABLE"] != 1 || got[unaryMethod+" OK"] != 1 || r.active(t) != 0 {
+			t.Errorf("samples %v, %v active", got, r.active(t))
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	t.Run("TurnsFirstAndStaysTurned", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{})
+			svc := testpb.TestService_ServiceDesc.ServiceName
+			watch, err := healthpb.NewHealthClient(r.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{Service: svc})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect := func(want healthpb.HealthCheckResponse_ServingStatus) {
+				t.Helper()
+				if got, err := watch.Recv(); err != nil || got.GetStatus() != want {
+					t.Fatalf("watch: %v, %v, want %v", got.GetStatus(), err, want)
+				}
+			}
+			expect(healthpb.HealthCheckResponse_SERVING)
+			r.Drain()
+			expect(healthpb.HealthCheckResponse_NOT_SERVING)
+			for range 10 {
+				r.Health().SetServingStatus(svc, healthpb.HealthCheckResponse_SERVING)
+				time.Sleep(50 * time.Millisecond)
+				if err := r.call(t.Context()); err != nil {
+					t.Errorf("a call during the delay: %v", err)
+				}
+			}
+			got, err := healthpb.NewHealthClient(r.conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+			if err != nil || got.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+				t.Errorf("check: %v, %v, want NOT_SERVING", got.GetStatus(), err)
+			}
+			began := time.Now()
+			if err := r.stop(); err != nil || time.Since(began) > 100*time.Millisecond {
+				t.Errorf("Run = %v after %v: the open watch held it up", err, time.Since(began))
+			}
+			expect(healthpb.HealthCheckResponse_NOT_SERVING)
+			if _, err := watch.Recv(); !errors.Is(err, io.EOF) {
+				t.Errorf("watch ends with %v, want EOF", err)
+			}
+		})
+	})
+	t.Run("IsNotServingBeforeTheStart", func(t *testing.T) {
+		s := grpcserver.New(open())
+		testpb.RegisterTestServiceServer(s, &service{})
+		for _, svc := range []string{"", testpb.TestService_ServiceDesc.ServiceName} {
+			got, err := s.Health().Check(t.Context(), &healthpb.HealthCheckRequest{Service: svc})
+			if err != nil || got.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+				t.Errorf("%q: %v, %v, want NOT_SERVING", svc, got.GetStatus(), err)
+			}
+		}
+	})
+	t.Run("WatcherThatLeavesEndsItsWatch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{})
+			ctx, cancel := context.WithCancel(t.Context())
+			watch, err := healthpb.NewHealthClient(r.conn).Watch(ctx, &healthpb.HealthCheckRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := watch.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			synctest.Wait()
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestAccessOfAStranger(t *testing.T) {
+	if got := (grpcserver.Rule{}).Access; got != transport.InternalOnly {
+		t.Errorf("the zero rule is %v, want internal", got)
+	}
+}
