@@ -23,7 +23,7 @@ each = @for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1))
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Start the shop: six services, a broker and their databases, until Ctrl-C
@@ -32,9 +32,11 @@ run: ## Start the shop: six services, a broker and their databases, until Ctrl-C
 .PHONY: test
 test: ## Test every module of the workspace with the race detector
 	go test -race work
+	# The test cache does not see the README, which is outside of the module that compiles its Go.
+	go test -count=1 -run TestReadme ./examples
 
 .PHONY: check
-check: fmt vet lint vuln isolated tidy-diff test demo consume ## All that a change must pass but test-real
+check: fmt vet lint vuln isolated tidy-diff test demo consume bench-smoke ## All that a change must pass but test-real
 
 .PHONY: test-real
 test-real: ## Test against real servers, which are started, and ended whatever happens (scripts/services)
@@ -44,6 +46,13 @@ test-real: ## Test against real servers, which are started, and ended whatever h
 .PHONY: bench
 bench: ## Run a group of benchmarks beside its peers: make bench GROUP=http
 	cd benchmarks/$(GROUP) && GOWORK=off go run .
+
+.PHONY: bench-smoke
+bench-smoke: ## Test the benchmarks, and run each group for a moment
+	@for m in $(filter benchmarks/%,$(MODULES)); do \
+		echo "== $$m"; (cd $$m && GOWORK=off go test -race ./... && \
+		if [[ $$m != benchmarks/bench ]]; then GOWORK=off go run . -quick; fi); \
+	done
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while: make fuzz FUZZTIME=10s
