@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,9 @@ type Options struct {
 	// Propagator puts the trace into the stored messages; it must be the one of the client that the relay publishes
 	// by. Nil means W3C trace context.
 	Propagator propagation.TextMapPropagator
+	// Logger gets what [Outbox.Migrate] applied, and what relays have to say whose options have no other. Nil means
+	// slog.Default().
+	Logger *slog.Logger
 }
 
 // Outbox is the outbox of one database. It is safe for concurrent use. Make one value a database and process, so that
@@ -36,6 +40,7 @@ type Options struct {
 type Outbox struct {
 	dialect    sqlx.Dialect
 	propagator propagation.TextMapPropagator
+	logger     *slog.Logger
 	wake       chan struct{}
 }
 
@@ -43,7 +48,7 @@ type Outbox struct {
 func New(d sqlx.Dialect, o *Options) *Outbox {
 	b := &Outbox{dialect: d, wake: make(chan struct{}, 1)}
 	if o != nil {
-		b.propagator = o.Propagator
+		b.propagator, b.logger = o.Propagator, o.Logger
 	}
 	return b
 }
@@ -55,7 +60,7 @@ func (b *Outbox) Migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("outbox: migrate: %w", err)
 	}
-	o := &migrate.Options{Table: "mainstay_outbox_migrations"}
+	o := &migrate.Options{Table: "mainstay_outbox_migrations", Logger: b.logger}
 	if err := migrate.New(db, b.dialect, files, o).Up(ctx); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}

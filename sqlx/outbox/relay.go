@@ -43,7 +43,7 @@ type RelayOptions struct {
 	// batch, which is cut off at four fifths of it. Zero or negative means 10s.
 	Lease time.Duration
 	// Logger gets a warning for each failure, and an error for each message that is set aside. Nil means
-	// slog.Default().
+	// the outbox's.
 	Logger *slog.Logger
 	// Registerer gets the gauges mainstay_outbox_backlog_rows, mainstay_outbox_oldest_age_seconds and
 	// mainstay_outbox_parked_rows. Nil means prometheus.DefaultRegisterer.
@@ -87,7 +87,7 @@ func (b *Outbox) Relay(db *sql.DB, client pubsub.Publisher, o *RelayOptions) *Re
 			PollInterval: positive(opt.PollInterval, defaultPollInterval),
 			Lease:        positive(opt.Lease, defaultLease),
 		},
-		log:    cmp.Or(opt.Logger, slog.Default()),
+		log:    cmp.Or(opt.Logger, b.logger, slog.Default()),
 		topics: map[string]*outage{},
 	}
 	r.gauges, r.err = newGauges(opt.Registerer)

@@ -55,7 +55,9 @@ func server(t testing.TB) *url.URL {
 // findBinaries returns the folder of the newest server on the machine, "" for none. The distributions' own folders
 // come first: what is on the PATH may be a wrapper.
 func findBinaries() string {
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin"} {
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin",
+	} {
 		dirs, _ := filepath.Glob(pattern) // the patterns are well formed
 		for i := len(dirs) - 1; i >= 0; i-- {
 			if _, err := os.Stat(filepath.Join(dirs[i], "initdb")); err == nil {
@@ -71,7 +73,8 @@ func findBinaries() string {
 
 // watch runs the server for as long as its standard input is open. The other end is this process's, and closes with
 // it even if it is killed: no server outlives its tests.
-const watch = `"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 >"$2/log" 2>&1 </dev/null &
+const watch = `"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=200 \
+	>"$2/log" 2>&1 </dev/null &
 cat >/dev/null
 kill -INT $!
 wait
