@@ -99,11 +99,21 @@ func (o *Options) validate() error {
 		return errors.New("Idempotent without a Policy")
 	}
 	for _, name := range o.Idempotent {
-		if strings.HasPrefix(name, "/") != (strings.Count(name, "/") == 2) || strings.HasSuffix(name, "/") {
+		if !isName(name) {
 			return fmt.Errorf("%q in Idempotent is neither a full method name nor a service", name)
 		}
 	}
 	return nil
+}
+
+// isName reports whether name is "/package.Service/Method" or "package.Service".
+func isName(name string) bool {
+	full, isMethod := strings.CutPrefix(name, "/")
+	service, method, slash := strings.Cut(full, "/")
+	if !isMethod {
+		return name != "" && !slash
+	}
+	return service != "" && method != "" && !strings.Contains(method, "/")
 }
 
 // dial returns the options of the connection.
