@@ -68,7 +68,7 @@ func oneEventLeaves(b *inboxBench) {
 		}
 		span.End()
 	}
-	o.await(func() int { return 2 * n })
+	o.await(b.T, func() int { return 2 * n })
 	stop()
 	b.wantRows(n, n)
 	if got := b.count("mainstay_outbox"); got != n {

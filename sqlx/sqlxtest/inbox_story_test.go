@@ -75,11 +75,22 @@ func (o *outcomes) middleware(next pubsub.Handler) pubsub.Handler {
 	}
 }
 
-// await returns once as many attempts as want returns, or more, are settled.
-func (o *outcomes) await(want func() int) {
+// await returns once as many attempts as want returns, or more, are settled. It waits for 30s.
+func (o *outcomes) await(t *testing.T, want func() int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.changed.Broadcast()
+	})()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.settled < want() {
+		if ctx.Err() != nil {
+			t.Fatalf("%d attempts are settled, want %d", o.settled, want())
+		}
 		o.changed.Wait()
 	}
 }
@@ -155,7 +166,7 @@ func oneEffect(b *inboxBench) {
 			b.Fatal(err)
 		}
 	}
-	o.await(func() int { return 2*n + broker.Faults().Duplicated })
+	o.await(b.T, func() int { return 2*n + broker.Faults().Duplicated })
 	stop()
 	twice := broker.Faults().Duplicated
 	b.wantRows(2*n, 2*n)
@@ -180,7 +191,7 @@ func lostAcknowledgements(b *inboxBench) {
 			b.Fatal(err)
 		}
 	}
-	o.await(func() int { return 3 * n })
+	o.await(b.T, func() int { return 3 * n })
 	stop()
 	b.wantRows(n, n)
 	if got := b.duplicates(); got < 2*n {
@@ -203,6 +214,7 @@ func undecodable(b *inboxBench) {
 	if err := client.Publish(b.Context(), "payments", &pubsub.Message{ID: "m-1", Data: []byte(poison)}); err != nil {
 		b.Fatal(err)
 	}
+	o.await(b.T, func() int { return 1 })
 	m := <-dead
 	if string(m.Data) != poison || m.ID != "m-1" || m.DeadLetter == nil || m.DeadLetter.Attempts != 1 {
 		b.Errorf("dead letter = %s of %s, %+v, want %s of m-1 after 1 attempt", m.Data, m.ID, m.DeadLetter, poison)
@@ -229,7 +241,7 @@ func handlerTimesOut(b *inboxBench) {
 	if err := payments().Publish(b.Context(), client, paid{Order: "1"}); err != nil {
 		b.Fatal(err)
 	}
-	o.await(func() int { return 1 })
+	o.await(b.T, func() int { return 1 })
 	stop()
 	if runs != 2 {
 		b.Errorf("the handler ran %d times, want 2", runs)
@@ -252,7 +264,7 @@ func strangers(b *inboxBench) {
 	for _, id := range ids[:6] {
 		publishRaw(b.T, broker, id)
 	}
-	o.await(func() int { return len(ids) + 3 })
+	o.await(b.T, func() int { return len(ids) + 3 })
 	stop()
 	b.wantRows(len(ids), len(ids))
 	if got := b.duplicates(); got != 3 {
@@ -285,7 +297,7 @@ func ownEvent(b *inboxBench) {
 	if err := payments().Publish(b.Context(), client, paid{Order: "1", Lines: map[string]int{"mug": 1}}); err != nil {
 		b.Fatal(err)
 	}
-	o.await(func() int { return 1 })
+	o.await(b.T, func() int { return 1 })
 	stop()
 	if got, _ := json.Marshal(seen); string(got) != "[1,1,1]" {
 		b.Errorf("the runs saw %s, want [1,1,1]", got)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -254,8 +255,12 @@ func meet(b *inboxBench, d sqlx.Dialect, other *inbox.Inbox, outcome error) {
 			return effect(ctx, tx, "second", m.ID)
 		})(b.Context(), messageOf("orders", "m-1"))
 	})
-	for d == sqlx.Postgres && b.count(`pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
-		runtime.Gosched() // until the second stands before the lock of the first
+	// Until the second stands before the lock of the first, where that can be seen.
+	for end := time.Now().Add(20 * time.Second); d == sqlx.Postgres && !b.waits(); {
+		if time.Now().After(end) {
+			b.Error("the second copy does not wait for the first")
+			break
+		}
 	}
 	close(leave)
 	wg.Wait()
@@ -272,6 +277,11 @@ func meet(b *inboxBench, d sqlx.Dialect, other *inbox.Inbox, outcome error) {
 	b.wantRows(1, 1)
 }
 
+// waits reports whether a statement waits for a lock in this PostgreSQL database.
+func (b *inboxBench) waits() bool {
+	return b.count(`pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+}
+
 func manyCopies(t *testing.T) {
 	for _, level := range []sql.IsolationLevel{sql.LevelDefault, sql.LevelRepeatableRead, sql.LevelSerializable} {
 		t.Run(level.String(), func(t *testing.T) {
@@ -280,7 +290,12 @@ func manyCopies(t *testing.T) {
 					t.Skip("SQLite has no such level")
 				}
 				b := newInboxBench(t, db, d, inbox.Options{Isolation: level})
-				h := b.in.Handler("billing", effectOf("billing"))
+				h := b.in.Handler("billing", func(ctx context.Context, tx *sql.Tx, m *pubsub.Message) error {
+					if d == sqlx.Postgres && level != sql.LevelDefault {
+						wantIsolation(t, tx, level)
+					}
+					return effect(ctx, tx, "billing", m.ID)
+				})
 				errs := together(20, func() error { return h(t.Context(), messageOf("orders", "m-1")) })
 				if err := errors.Join(errs...); err != nil {
 					t.Error(err)
@@ -294,6 +309,14 @@ func manyCopies(t *testing.T) {
 	}
 }
 
+func wantIsolation(t *testing.T, tx *sql.Tx, want sql.IsolationLevel) {
+	t.Helper()
+	var got string
+	if err := tx.QueryRowContext(t.Context(), `SHOW transaction_isolation`).Scan(&got); err != nil || !strings.EqualFold(got, want.String()) {
+		t.Errorf("isolation = %q, %v, want %v", got, err, want)
+	}
+}
+
 func contextEndsMidway(b *inboxBench) {
 	for name, f := range map[string]func(ctx context.Context, cancel func()) error{
 		"while the handler runs": func(ctx context.Context, cancel func()) error { cancel(); <-ctx.Done(); return ctx.Err() },
@@ -303,8 +326,9 @@ func contextEndsMidway(b *inboxBench) {
 		err := b.in.Handler("billing", func(ctx context.Context, tx *sql.Tx, m *pubsub.Message) error {
 			return errors.Join(effect(ctx, tx, "billing", m.ID), f(ctx, cancel))
 		})(ctx, messageOf("orders", name))
-		if !errors.Is(err, context.Canceled) {
-			b.Errorf("the context ended %s: %v, want %v", name, err, context.Canceled)
+		// database/sql says that the transaction is done where it has rolled back by itself before the commit.
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {
+			b.Errorf("the context ended %s: %v, want %v or %v", name, err, context.Canceled, sql.ErrTxDone)
 		}
 	}
 	b.wantRows(0, 0)
@@ -403,7 +427,9 @@ func TestInboxMigrate(t *testing.T) {
 	t.Run("OtherTablesLiveBeside", func(t *testing.T) {
 		eachInbox(t, func(b *inboxBench) {
 			for _, table := range otherTables(b) {
-				in := inbox.New(b.db, dialectOf(b), &inbox.Options{Table: table, Registerer: b.reg})
+				in := inbox.New(b.db, dialectOf(b), &inbox.Options{
+					Table: table, Registerer: b.reg, Logger: slog.New(slog.DiscardHandler),
+				})
 				if err := in.Migrate(b.Context()); err != nil {
 					b.Fatal(err)
 				}
