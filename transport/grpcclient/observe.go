@@ -37,7 +37,35 @@ type observer struct {
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
 	red        *metrics.RED
-	methods    *metrics.Values
+	labels     *metrics.Values
+	methods    sync.Map // full name -> *method, of those that labels lets through
+	other      *method
+}
+
+// method is what the calls of one method have in common.
+type method struct {
+	label string
+	start []trace.SpanStartOption
+}
+
+func newMethod(label string) *method {
+	return &method{label: label, start: []trace.SpanStartOption{
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(label)),
+	}}
+}
+
+// method returns the method of a full name.
+func (o *observer) method(full string) *method {
+	if m, ok := o.methods.Load(full); ok {
+		return m.(*method)
+	}
+	label := o.labels.Label(rpc.Method(full))
+	if label == rpc.Other {
+		return o.other
+	}
+	m, _ := o.methods.LoadOrStore(full, newMethod(label))
+	return m.(*method)
 }
 
 func newObserver(o *Options) (*observer, error) {
@@ -49,7 +77,9 @@ func newObserver(o *Options) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	obs := &observer{propagator: o.Propagator, red: red, methods: metrics.NewValues(maxMethods)}
+	obs := &observer{
+		propagator: o.Propagator, red: red, labels: metrics.NewValues(maxMethods), other: newMethod(rpc.Other),
+	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}
 	}
@@ -65,21 +95,20 @@ func newObserver(o *Options) (*observer, error) {
 type attempt struct {
 	ctx    context.Context //nolint:containedctx // an attempt is a part of one call
 	start  time.Time
-	method string // the label
+	method *method
 	span   trace.Span
 }
 
 // begin starts the span, and writes what goes along with the call.
 func (o *observer) begin(ctx context.Context, full string, cc *grpc.ClientConn) attempt {
-	a := attempt{start: time.Now(), method: o.methods.Label(rpc.Method(full))}
-	name := a.method
-	if a.method == rpc.Other {
+	a := attempt{start: time.Now(), method: o.method(full)}
+	name := a.method.label
+	if a.method == o.other {
 		name = "grpc"
 	}
-	a.ctx, a.span = o.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(a.method)))
+	a.ctx, a.span = o.tracer.Start(ctx, name, a.method.start...)
 	if a.span.IsRecording() {
-		if a.method == rpc.Other {
+		if a.method == o.other {
 			a.span.SetAttributes(semconv.RPCMethodOriginal(rpc.Original(full)))
 		}
 		a.span.SetAttributes(serverAttributes(cc)...)
@@ -120,7 +149,7 @@ func (o *observer) end(a *attempt, err error) {
 	defer a.span.End()
 	code := status.Code(err)
 	name := rpc.CodeName(code)
-	o.red.Observe(a.ctx, time.Since(a.start), a.method, name)
+	o.red.Observe(a.ctx, time.Since(a.start), a.method.label, name)
 	if !a.span.IsRecording() {
 		return
 	}
