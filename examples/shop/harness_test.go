@@ -58,11 +58,11 @@ func openShop(t *testing.T, o options) *shop {
 	o.opened = func(at site) { opened <- at }
 	go func() { ended <- serve(ctx, o) }()
 	s.stop = sync.OnceFunc(func() {
+		http.DefaultClient.CloseIdleConnections() // first: a server waits 5s for a connection that was never used
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("the shop ended with %v, want a clean end", err)
 		}
-		http.DefaultClient.CloseIdleConnections()
 		if t.Failed() {
 			t.Logf("logs:\n%s", s.logs)
 		}

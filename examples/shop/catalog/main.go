@@ -1,3 +1,4 @@
+// Command catalog knows what the shop sells, and answers over gRPC. It runs alone: -help lists its flags.
 package main
 
 import (

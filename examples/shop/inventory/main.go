@@ -1,3 +1,4 @@
+// Command inventory sets the stock of each order aside. It runs alone: -help lists its flags.
 package main
 
 import (

@@ -1,3 +1,4 @@
+// Command notifications tells each customer that the order is paid. It runs alone: -help lists its flags.
 package main
 
 import (

@@ -1,3 +1,4 @@
+// Command orders takes orders over HTTP, at the shop's edge, and asks users and catalog about them. It runs alone: -help lists its flags.
 package main
 
 import (

@@ -1,3 +1,4 @@
+// Command payments charges the customer of each order whose stock is set aside. It runs alone: -help lists its flags.
 package main
 
 import (

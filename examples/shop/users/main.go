@@ -1,3 +1,4 @@
+// Command users knows who may order, and answers over HTTP. It runs alone: -help lists its flags.
 package main
 
 import (

@@ -151,7 +151,7 @@ func (v verdict) ok() bool {
 }
 
 // print prints the table, and marks what is off.
-func (v verdict) print(w io.Writer) {
+func (v verdict) print(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, l := range v {
 		note := ""
@@ -160,7 +160,7 @@ func (v verdict) print(w io.Writer) {
 		}
 		fmt.Fprintf(tw, "  %s\t%d\t%s\n", l.label, l.got, note)
 	}
-	tw.Flush()
+	return tw.Flush()
 }
 
 // scrape returns the sum of the samples called metric, over all labels, of the service whose admin port is at addr.

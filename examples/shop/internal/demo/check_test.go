@@ -62,7 +62,9 @@ func TestVerdict(t *testing.T) {
 				t.Fatal("judge says ok, want off")
 			}
 			var out bytes.Buffer
-			v.print(&out)
+			if err := v.print(&out); err != nil {
+				t.Fatal(err)
+			}
 			for line := range strings.Lines(out.String()) {
 				if strings.Contains(line, label+" ") && strings.Contains(line, "OFF") {
 					return

@@ -18,11 +18,14 @@ const Timeout = 2 * time.Minute
 // settleTimeout bounds how long the shop may take, after the last order is accepted, until nothing moves any more.
 const settleTimeout = 30 * time.Second
 
+// minOrders has each thing happen at least once: a poisoned order, two crashes with orders around them.
+const minOrders = 100
+
 // Options says where and how large.
 type Options struct {
 	// Services are the names of the services, each of which this program runs when its first argument is that name.
 	Services []string
-	// Orders is how many are placed.
+	// Orders is how many are placed, at least 100. One in a hundred is poisoned.
 	Orders int
 	// Broker and DB are a NATS server and a PostgreSQL server to use. "" is an embedded one and SQLite files.
 	Broker, DB string
@@ -31,8 +34,12 @@ type Options struct {
 }
 
 // Run runs the demo and prints its report. It returns nil when every number adds up. On error the folder with the
-// logs, the spans and the databases is kept, and named in the report; otherwise nothing is left behind.
+// logs, the spans and the databases is kept, and named in the report; after success, and when ctx ends, nothing is left behind.
 func Run(ctx context.Context, o Options) (err error) {
+	if o.Orders < minOrders {
+		return fmt.Errorf("demo: %d orders, want at least %d: fewer show nothing", o.Orders, minOrders)
+	}
+	interrupted := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, fmt.Errorf("demo: not done after %v", Timeout))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "mainstay-demo-")
@@ -40,11 +47,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && interrupted.Err() == nil {
 			fmt.Fprintf(o.Out, "\nKept for you to look into: %s\n", dir)
 			return
 		}
-		err = os.RemoveAll(dir)
+		err = errors.Join(err, os.RemoveAll(dir))
 	}()
 	s, err := newStage(ctx, o, dir)
 	if err != nil {
@@ -76,7 +83,9 @@ func (s *stage) play(ctx context.Context) error {
 		return errors.Join(settled, err)
 	}
 	fmt.Fprintln(s.out)
-	verdict.print(s.out)
+	if err := verdict.print(s.out); err != nil {
+		return err
+	}
 	if !verdict.ok() {
 		return errors.Join(errors.New("the numbers do not add up"), settled)
 	}

@@ -26,7 +26,8 @@ type child struct {
 	admin string // address of its admin port
 	dir   string // where its log and its spans go
 	cmd   *exec.Cmd
-	ended chan error // gets the process's end, once
+	ended chan struct{} // closed when the process has ended
+	err   error         // how it ended; read it after that
 }
 
 func (c *child) logFile() string  { return filepath.Join(c.dir, c.name+".log") }
@@ -43,8 +44,8 @@ func (c *child) start() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	c.cmd = exec.Command(exe, append([]string{c.name}, c.args...)...)
+	defer log.Close()                                                 //nolint:errcheck // the child has one of its own
+	c.cmd = exec.Command(exe, append([]string{c.name}, c.args...)...) //nolint:noctx // kill and stop end it
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if _, err := c.cmd.StdinPipe(); err != nil {
 		return err
@@ -52,12 +53,15 @@ func (c *child) start() error {
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
-	c.ended = make(chan error, 1)
-	go func(cmd *exec.Cmd, ended chan<- error) { ended <- cmd.Wait() }(c.cmd, c.ended)
+	c.ended = make(chan struct{})
+	go func() { // kill and stop wait for it
+		c.err = c.cmd.Wait()
+		close(c.ended)
+	}()
 	return nil
 }
 
-// kill ends the process as a power cut would, and waits until it is gone.
+// kill ends the process as a power cut would, and waits until it is gone. It may be gone already.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.ended
@@ -65,13 +69,12 @@ func (c *child) kill() {
 
 // stop asks the process to drain and waits until it has. Only exit status 0 is a clean end.
 func (c *child) stop() error {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("%s: %w", c.name, err)
-	}
+	// Where the process has ended by itself, how it ended says more than that it cannot be told.
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case err := <-c.ended:
-		if err != nil {
-			return fmt.Errorf("%s: %w; see %s", c.name, err, c.logFile())
+	case <-c.ended:
+		if c.err != nil {
+			return fmt.Errorf("%s: %w; see %s", c.name, c.err, c.logFile())
 		}
 		return nil
 	case <-time.After(stopTimeout):
@@ -86,9 +89,8 @@ func (c *child) awaitReady(ctx context.Context) error {
 	defer cancel()
 	err := poll(ctx, func() (bool, error) {
 		select {
-		case err := <-c.ended:
-			c.ended <- err // for kill and stop
-			return false, fmt.Errorf("ended at start: %w", errors.Join(err))
+		case <-c.ended:
+			return false, fmt.Errorf("ended at start: %v", c.cmd.ProcessState)
 		default:
 		}
 		return ready(ctx, c.admin), nil
@@ -157,7 +159,7 @@ func (f fleet) stop() error {
 // killAll ends whatever still runs.
 func (f fleet) killAll() {
 	for _, c := range f {
-		if c.cmd != nil && c.cmd.Process != nil && c.cmd.ProcessState == nil {
+		if c.ended != nil {
 			c.kill()
 		}
 	}

@@ -209,8 +209,7 @@ func (s *stage) story(ctx context.Context) error {
 	}
 	s.say("The story of the order that was accepted last: what the killed processes had held was taken over first.\n\n"+
 		"  order        %s\n  trace        %s\n  correlation  %s\n", last.orderID, last.traceID, last.correlationID)
-	tell(s.out, spans)
-	return nil
+	return tell(s.out, spans)
 }
 
 func (s *stage) onClose(f func() error) { s.closers = append(s.closers, f) }

@@ -11,9 +11,8 @@ import (
 
 // tell prints every hop of one trace, the first one's start being zero: who did what, when, and for how long. The
 // statements that a hop sent to its database are summed up in a line after it.
-func tell(w io.Writer, spans []spanfile.Span) {
+func tell(w io.Writer, spans []spanfile.Span) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer tw.Flush()
 	fmt.Fprintln(tw, "  at\ttook\tservice\thop\t")
 	for _, s := range spans {
 		if s.Attrs["db.system.name"] != "" {
@@ -27,6 +26,7 @@ func tell(w io.Writer, spans []spanfile.Span) {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s %s\t%s\n",
 			ms(s.Start.Sub(spans[0].Start)), ms(s.Duration), s.Service, s.Kind, s.Name, sql)
 	}
+	return tw.Flush()
 }
 
 // statements returns how many statements the span with that ID sent to its database, and how long they took.

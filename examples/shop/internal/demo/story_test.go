@@ -14,13 +14,16 @@ func TestStory(t *testing.T) {
 		begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 		sql := map[string]string{"db.system.name": "sqlite"}
 		var out bytes.Buffer
-		tell(&out, []spanfile.Span{
+		err := tell(&out, []spanfile.Span{
 			{SpanID: "1", Service: "orders", Kind: "server", Name: "POST /orders", Start: begin, Duration: 9 * time.Millisecond},
 			{SpanID: "2", ParentID: "1", Start: begin, Duration: time.Millisecond, Attrs: sql},
 			{SpanID: "3", ParentID: "1", Start: begin, Duration: 2 * time.Millisecond, Attrs: sql},
 			{SpanID: "4", ParentID: "1", Service: "inventory", Kind: "consumer", Name: "process order.created",
 				Start: begin.Add(12 * time.Millisecond), Duration: 500 * time.Microsecond},
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
 		if len(lines) != 3 {
 			t.Fatalf("got %d lines, want a head and two hops:\n%s", len(lines), out.String())

@@ -22,11 +22,13 @@ func FreeAddrs(n int) ([]string, error) {
 	port := firstPort + rand.IntN(lastPort-firstPort-1000) // so that two shops that start at once do not collide
 	for ; len(addrs) < n && port < lastPort; port++ {
 		addr := local(port)
-		l, err := net.Listen("tcp", addr)
+		l, err := net.Listen("tcp", addr) //nolint:noctx // it resolves nothing, so it waits for nothing
 		if err != nil {
 			continue
 		}
-		l.Close()
+		if err := l.Close(); err != nil {
+			return nil, fmt.Errorf("addresses: %w", err)
+		}
 		addrs = append(addrs, addr)
 	}
 	if len(addrs) < n {

@@ -133,7 +133,7 @@ func ServiceDatabase(ctx context.Context, base, service string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("database: create %q: %w", name, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what matters has been answered
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
 	if pe, ok := errors.AsType[*pgconn.PgError](err); err != nil && !(ok && pe.Code == "42P04") { // duplicate_database
 		return "", fmt.Errorf("database: create %q: %w", name, err)

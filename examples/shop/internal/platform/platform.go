@@ -43,11 +43,11 @@ type Options struct {
 // Platform is one service's share. Make it with [New], and close it when what [Platform.Wire] returned has ended.
 type Platform struct {
 	Config
-	Logger   *slog.Logger
-	Registry *prometheus.Registry
-	Tracing  *tracing.Provider
-	Tokens   auth.TokenSource
-	Verifier auth.Verifier
+	Logger   *slog.Logger         // every line has the service's name, and the IDs of its context
+	Registry *prometheus.Registry // what /metrics shows
+	Tracing  *tracing.Provider    // makes the spans
+	Tokens   auth.TokenSource     // the service's identity
+	Verifier auth.Verifier        // accepts tokens that are made for this service
 
 	level      *slog.LevelVar
 	wrapBroker func(driver.Broker) driver.Broker

@@ -111,8 +111,7 @@ func Read(keep func(Span) bool, paths ...string) ([]Span, error) {
 			return nil, fmt.Errorf("spanfile: %w", err)
 		}
 		spans, err = readLines(spans, f, keep)
-		f.Close()
-		if err != nil {
+		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, fmt.Errorf("spanfile: read %s: %w", path, err)
 		}
 	}

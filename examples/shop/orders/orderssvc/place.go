@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,8 +13,13 @@ import (
 	"github.com/mainstay-go/mainstay/transport"
 )
 
+// placeTimeout bounds an order, whatever it waits for: the customer asks again, under the same key.
+const placeTimeout = 5 * time.Second
+
 // placeOrder stores the order and its event, or returns the order that the key has made before.
 func (s *service) placeOrder(ctx context.Context, req contract.PlaceOrderRequest) (contract.Order, error) {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
 	if order, err := byKey(ctx, s.db, req); !errors.Is(err, sql.ErrNoRows) {
 		return order, err
 	}
