@@ -54,7 +54,13 @@ func deadLetterOf(attrs map[string]string) *DeadLetter {
 	return l
 }
 
-const maxErrorText = 1024
+const (
+	reasonPermanent  = "permanent"
+	reasonExhausted  = "exhausted"
+	reasonDeliveries = "deliveries"
+
+	maxErrorText = 1024
+)
 
 // burial is why a message goes to the dead letter, and how often that was tried.
 type burial struct {

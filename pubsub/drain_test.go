@@ -43,45 +43,47 @@ func TestStop(t *testing.T) {
 		})
 	})
 
-	t.Run("IsNotAFailureOfTheMessage", func(t *testing.T) {
-		bubble(t, func(t *testing.T, b *bench) {
-			letters, stopLetters := b.collect(deadTopic)
-			defer stopLetters()
-			o := &pubsub.SubscriptionOptions{DrainTimeout: 2 * time.Second, HandlerTimeout: -1, Retry: pubsub.Retry{MaxAttempts: 1}}
-			stop := run(t, b.client.Subscribe("orders", "stock", func(ctx context.Context, m *pubsub.Message) error {
-				<-ctx.Done()
-				return ctx.Err()
-			}, o))
-			b.publish("orders", &pubsub.Message{ID: "in-hand"})
-			pass(time.Second)
-			began := time.Now()
-			err := stop()
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "in-hand") || !strings.Contains(err.Error(), `subscription "stock" of "orders"`) {
-				t.Errorf("Run = %v, want a deadline error that names the subscription and the message", err)
-			}
-			if took := time.Since(began); took != 2*time.Second {
-				t.Errorf("Run took %v to end, want DrainTimeout", took)
-			}
-			j := &journal{}
-			stop = run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
-				j.note("%s", m.ID)
-				return nil
-			}, o))
-			pass(time.Second)
-			if got := j.all(); len(got) != 1 {
-				t.Errorf("handled %v after the restart, want in-hand at once", got)
-			}
-			if got := letters(); len(got) != 0 {
-				t.Errorf("%d dead letters, want none", len(got))
-			}
-			if s := b.logs.String(); s != "" {
-				t.Errorf("logged %s, want nothing: nothing failed", s)
-			}
-			if err := stop(); err != nil {
-				t.Error(err)
-			}
+	for _, most := range []int{1, 5} {
+		t.Run(fmt.Sprintf("IsNotAFailureOfTheMessage/MaxAttempts=%d", most), func(t *testing.T) {
+			bubble(t, func(t *testing.T, b *bench) {
+				letters, stopLetters := b.collect(deadTopic)
+				defer stopLetters()
+				o := &pubsub.SubscriptionOptions{DrainTimeout: 2 * time.Second, HandlerTimeout: -1, Retry: pubsub.Retry{MaxAttempts: most}}
+				stop := run(t, b.client.Subscribe("orders", "stock", func(ctx context.Context, m *pubsub.Message) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}, o))
+				b.publish("orders", &pubsub.Message{ID: "in-hand"})
+				pass(time.Second)
+				began := time.Now()
+				err := stop()
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "in-hand") || !strings.Contains(err.Error(), `subscription "stock" of "orders"`) {
+					t.Errorf("Run = %v, want a deadline error that names the subscription and the message", err)
+				}
+				if took := time.Since(began); took != 2*time.Second {
+					t.Errorf("Run took %v to end, want DrainTimeout", took)
+				}
+				j := &journal{}
+				stop = run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
+					j.note("%s", m.ID)
+					return nil
+				}, o))
+				pass(time.Second)
+				if got := j.all(); len(got) != 1 {
+					t.Errorf("handled %v after the restart, want in-hand at once", got)
+				}
+				if got := letters(); len(got) != 0 {
+					t.Errorf("%d dead letters, want none", len(got))
+				}
+				if s := b.logs.String(); s != "" {
+					t.Errorf("logged %s, want nothing: nothing failed", s)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
 		})
-	})
+	}
 
 	t.Run("LeavesBehindAHandlerThatIgnoresItsContext", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {

@@ -62,6 +62,14 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	return o, errors.Join(errs[:]...)
 }
 
+// announce makes a subscription's counters visible at zero, so that the first failure is an increase.
+func (o *observer) announce(topic, subscription string) {
+	o.retries.WithLabelValues(topic, subscription)
+	for _, reason := range []string{reasonPermanent, reasonExhausted, reasonDeliveries} {
+		o.deadLetters.WithLabelValues(topic, subscription, reason)
+	}
+}
+
 // sending observes one call of Publish: a histogram sample for the call, a producer span for each message.
 type sending struct {
 	o       *observer

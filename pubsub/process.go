@@ -48,7 +48,7 @@ func (e *panicError) Unwrap() error {
 func (s *Subscription) newItem(d *driver.Delivery) *item {
 	it := &item{d: d, m: decode(s.topic, s.name, d, s.client.traceFields)}
 	if most := s.o.Retry.MaxAttempts; most > 0 && d.Attempt > most+maxStrayDeliveries {
-		it.dead = &burial{reason: "deliveries", attempts: d.Attempt - 1,
+		it.dead = &burial{reason: reasonDeliveries, attempts: d.Attempt - 1,
 			err: fmt.Errorf("delivered %d times without an outcome", d.Attempt-1)}
 	}
 	return it
@@ -107,9 +107,9 @@ func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
 	most := s.o.Retry.MaxAttempts
 	switch {
 	case resilience.IsPermanent(err):
-		it.dead = &burial{reason: "permanent", attempts: attempts, err: err}
+		it.dead = &burial{reason: reasonPermanent, attempts: attempts, err: err}
 	case most > 0 && it.failures >= most:
-		it.dead = &burial{reason: "exhausted", attempts: attempts, err: err}
+		it.dead = &burial{reason: reasonExhausted, attempts: attempts, err: err}
 	}
 	if it.dead != nil {
 		return s.bury(ctx, it)

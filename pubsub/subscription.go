@@ -190,6 +190,7 @@ func (s *Subscription) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return fmt.Errorf("pubsub: %v: Run was called twice", s)
 	}
+	s.client.observer.announce(s.topic, s.name)
 	sub, err := s.open(ctx)
 	if err != nil {
 		return fmt.Errorf("pubsub: %v: open: %w", s, err)

@@ -83,6 +83,9 @@ type PublishError struct {
 }
 
 func (e *PublishError) Error() string {
+	if len(e.Indexes) == 0 {
+		return fmt.Sprintf("messages may not be stored: %v", e.Err)
+	}
 	return fmt.Sprintf("%d messages may not be stored, the first at index %d: %v", len(e.Indexes), e.Indexes[0], e.Err)
 }
 
