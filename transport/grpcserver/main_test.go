@@ -98,9 +98,9 @@ type rig struct {
 	spans  *tracetest.InMemoryExporter
 	reg    *prometheus.Registry
 	stop   func() error // ends the context of Run, and returns what Run does
-	ctx    context.Context
 	cancel context.CancelFunc
-	ran    chan error
+	ran    chan error // what Run returned
+	ln     *bufconn.Listener
 }
 
 // newRig observes into memory. It authenticates nobody, unless o has a Verifier.
@@ -115,15 +115,16 @@ func newRig(o *grpcserver.Options) *rig {
 }
 
 // serve runs the rig on a network in memory until the test ends.
-func (r *rig) serve(t *testing.T, svc *service, opts ...grpc.DialOption) *rig {
+func (r *rig) serve(t *testing.T, svc *service) *rig {
 	t.Helper()
 	testpb.RegisterTestServiceServer(r.Server, svc)
-	ln := bufconn.Listen(1 << 20)
-	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
+	r.ln = bufconn.Listen(1 << 20)
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	r.ran = make(chan error, 1)
-	go func() { r.ran <- r.ServeOn(r.ctx, ln) }()
+	go func() { r.ran <- r.ServeOn(ctx, r.ln) }()
 	<-r.Ready()
-	r.conn = dial(t, ln, opts...)
+	r.conn = dial(t, r.ln)
 	r.client = testpb.NewTestServiceClient(r.conn)
 	r.stop = sync.OnceValue(func() error {
 		r.cancel()
@@ -136,13 +137,11 @@ func (r *rig) serve(t *testing.T, svc *service, opts ...grpc.DialOption) *rig {
 	return r
 }
 
-func dial(t *testing.T, ln *bufconn.Listener, opts ...grpc.DialOption) *grpc.ClientConn {
+func dial(t *testing.T, ln *bufconn.Listener) *grpc.ClientConn {
 	t.Helper()
-	opts = append([]grpc.DialOption{
+	conn, err := grpc.NewClient("passthrough:///server",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }),
-	}, opts...)
-	conn, err := grpc.NewClient("passthrough:///server", opts...)
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)
 	}

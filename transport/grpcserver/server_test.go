@@ -242,6 +242,24 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	})
+	t.Run("BrokenListenerIsAnErrorAfterTheLastHandler", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ended := false
+			r := newRig(&grpcserver.Options{}).serve(t, &service{call: func(ctx context.Context) error {
+				<-ctx.Done()
+				time.Sleep(time.Second)
+				ended = true
+				return ctx.Err()
+			}})
+			go func() { _ = r.call(t.Context()) }()
+			synctest.Wait()
+			r.ln.Close()
+			if err := <-r.ran; err == nil || !ended {
+				t.Errorf("Run = %v, the handler has ended: %t, want an error and true", err, ended)
+			}
+			r.ran <- nil // for stop
+		})
+	})
 	t.Run("ManyAtOnceAreOne", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(&grpcserver.Options{}).serve(t, &service{})

@@ -10,12 +10,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport"
@@ -62,6 +64,17 @@ func TestStatus(t *testing.T) {
 		} {
 			if got := rpc.FromStatus(st); !errors.Is(got, context.DeadlineExceeded) {
 				t.Errorf("%v does not match context.DeadlineExceeded", got)
+			}
+		}
+	})
+	t.Run("BoundsTheWaitThatIsAskedFor", func(t *testing.T) {
+		for asked, want := range map[time.Duration]time.Duration{-time.Second: 0, time.Hour: time.Hour, 1000 * time.Hour: 24 * time.Hour} {
+			st, err := status.New(codes.Unavailable, "x").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rpc.FromStatus(st).Delay; got != want {
+				t.Errorf("asked for %v: %v, want %v", asked, got, want)
 			}
 		}
 	})
