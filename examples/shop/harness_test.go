@@ -42,25 +42,35 @@ type shop struct {
 	spans *spans
 	// stop closes the shop and waits until it is closed. It fails the test where that was not clean.
 	stop func()
+
+	opened chan site
+	ended  chan error
 }
 
 // openShop opens a shop, which the end of the test closes.
 func openShop(t *testing.T, o options) *shop {
 	t.Helper()
-	s := &shop{logs: &logs{}, spans: &spans{}}
+	s := startShop(t, o)
+	s.awaitOpen(t)
+	return s
+}
+
+// startShop is openShop for a shop that cannot open yet.
+func startShop(t *testing.T, o options) *shop {
+	t.Helper()
+	s := &shop{logs: &logs{}, spans: &spans{}, opened: make(chan site, 1), ended: make(chan error, 1)}
 	o.logs, o.out, o.exporter = s.logs, io.Discard, s.spans
 	o.secretFile = filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(o.secretFile, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	opened, ended := make(chan site, 1), make(chan error, 1)
-	o.opened = func(at site) { opened <- at }
-	go func() { ended <- serve(ctx, o) }()
+	o.opened = func(at site) { s.opened <- at }
+	go func() { s.ended <- serve(ctx, o) }()
 	s.stop = sync.OnceFunc(func() {
 		http.DefaultClient.CloseIdleConnections() // first: a server waits 5s for a connection that was never used
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-s.ended; err != nil {
 			t.Errorf("the shop ended with %v, want a clean end", err)
 		}
 		if t.Failed() {
@@ -68,15 +78,20 @@ func openShop(t *testing.T, o options) *shop {
 		}
 	})
 	t.Cleanup(s.stop)
+	return s
+}
+
+// awaitOpen waits until every service is ready.
+func (s *shop) awaitOpen(t *testing.T) {
+	t.Helper()
 	select {
-	case s.site = <-opened:
-	case err := <-ended:
-		ended <- err
+	case s.site = <-s.opened:
+	case err := <-s.ended:
+		s.ended <- nil // said here
 		t.Fatalf("the shop did not open: %v", err)
 	case <-time.After(patience):
 		t.Fatalf("the shop did not open within %v", patience)
 	}
-	return s
 }
 
 // base returns the address of orders.

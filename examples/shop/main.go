@@ -35,8 +35,8 @@ func run(args []string) int {
 	isDemo := fs.Bool("demo", false, "run the demo: crashes, duplicates, poison, and a table of what came of it")
 	orders := fs.Int("orders", 500, "with -demo, how many orders to place")
 	broker := fs.String("broker", "", "NATS server with JetStream, nats://host:port (default: one in this process)")
-	db := fs.String("db", "", "PostgreSQL server and name, postgres://host/name: each service gets a database NAME_service "+
-		"(default: SQLite files in a temporary folder)")
+	db := fs.String("db", "", "PostgreSQL server and name, postgres://host/name: each service gets a database "+
+		"NAME_service (default: SQLite files in a temporary folder)")
 	secret := fs.String("secret-file", "", "file with the secret of the internal tokens (default: a known one)")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mainstay-go/mainstay/examples/shop/contract"
 	"github.com/mainstay-go/mainstay/examples/shop/internal/natsd"
@@ -20,21 +19,16 @@ import (
 func TestBroker(t *testing.T) {
 	t.Run("DownAtStartIsWaitedFor", func(t *testing.T) {
 		port := freePort(t)
-		dir := t.TempDir()
-		started := make(chan *natsd.Server, 1)
-		go func() {
-			defer close(started)
-			<-time.After(time.Second) // of real time: the broker's outage
-			if server, err := natsd.StartAt(dir, port); err == nil {
-				started <- server
-			}
-		}()
-		s := openShop(t, options{broker: "nats://127.0.0.1:" + strconv.Itoa(port)})
-		server, ok := <-started
-		if !ok {
-			t.Fatal("the broker did not start")
+		s := startShop(t, options{broker: "nats://127.0.0.1:" + strconv.Itoa(port)})
+		await(t, "a service to ask for the broker", func() bool {
+			return len(s.logs.linesWith("runner=platform.Declare")) > 0
+		})
+		server, err := natsd.StartAt(t.TempDir(), port)
+		if err != nil {
+			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.stop(); server.Stop() })
+		s.awaitOpen(t)
 		s.awaitPaid(t, s.place(t, order("k")).ID)
 	})
 	t.Run("DownInTheMiddleLosesNothing", func(t *testing.T) {
@@ -46,6 +40,9 @@ func TestBroker(t *testing.T) {
 		}
 		s := openShop(t, options{broker: server.URL()})
 		server.Stop()
+		if status, answer := get(t, "http://"+s.admin["orders"]+"/readyz"); status != 200 {
+			t.Errorf("orders without a broker is not ready: %d %s, want 200", status, answer)
+		}
 		var ids []string
 		for i := range 10 {
 			// The edge needs no broker: the events wait in the outbox.
@@ -84,11 +81,20 @@ func TestLockedDatabase(t *testing.T) {
 	s := openShop(t, options{})
 	t.Run("IsWaitedForAWhile", func(t *testing.T) {
 		release := lock(t, s.db["orders"])
+		placed := make(chan contract.Order, 1)
 		go func() {
-			<-time.After(time.Second) // of real time: how long the other writer takes
-			release()
+			o, err := contract.PlaceOrder.Call(t.Context(), s.caller(), order("short"))
+			if err != nil {
+				t.Errorf("place: %v", err)
+			}
+			placed <- o
 		}()
-		s.awaitPaid(t, s.place(t, order("short")).ID)
+		await(t, "the order to be under way", func() bool {
+			_, metrics := get(t, "http://"+s.admin["orders"]+"/metrics")
+			return strings.Contains(metrics, `http_server_active_requests{http_request_method="POST"} 1`)
+		})
+		release()
+		s.awaitPaid(t, (<-placed).ID)
 	})
 	t.Run("EndsInAnErrorThatIsSafeToRepeat", func(t *testing.T) {
 		release := lock(t, s.db["orders"])

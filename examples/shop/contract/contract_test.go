@@ -34,10 +34,11 @@ func TestPlaceOrder(t *testing.T) {
 	good := contract.PlaceOrderRequest{IdempotencyKey: "k", CustomerID: "alice", SKU: "tea", Quantity: 2}
 	t.Run("ReachesTheHandlerAsItWasCalled", func(t *testing.T) {
 		var got contract.PlaceOrderRequest
-		_, err := contract.PlaceOrder.Call(t.Context(), serve(func(ctx context.Context, r contract.PlaceOrderRequest) (contract.Order, error) {
+		keep := func(ctx context.Context, r contract.PlaceOrderRequest) (contract.Order, error) {
 			got = r
 			return accept(ctx, r)
-		}), good)
+		}
+		_, err := contract.PlaceOrder.Call(t.Context(), serve(keep), good)
 		if err != nil || got != good {
 			t.Errorf("handler got %+v, Call error %v, want %+v, nil", got, err, good)
 		}

@@ -11,8 +11,8 @@ import (
 const MaxQuantity = 100
 
 // PlaceOrder accepts an order and returns it. It is safe to send again: one Idempotency-Key makes one order, and the
-// same key returns that order; with another body it is already_exists. An unknown user or product is invalid_argument. It is the
-// shop's edge, so it asks for no token.
+// same key returns that order; with another body it is already_exists. An unknown user or product is invalid_argument.
+// It is the shop's edge, so it asks for no token.
 var PlaceOrder = httpapi.NewEndpoint[PlaceOrderRequest, Order]("POST /orders", &httpapi.EndpointOptions{
 	Access: transport.Public,
 	Status: http.StatusCreated,

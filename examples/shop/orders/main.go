@@ -1,4 +1,5 @@
-// Command orders takes orders over HTTP, at the shop's edge, and asks users and catalog about them. It runs alone: -help lists its flags.
+// Command orders takes orders over HTTP, at the shop's edge, and asks users and catalog about them. It runs alone:
+// -help lists its flags.
 package main
 
 import (

@@ -38,19 +38,20 @@ func TestVerdict(t *testing.T) {
 			t.Errorf("judge = %+v, want all ok", v)
 		}
 	})
-	faults := map[string]func(accepted map[string]contract.Order, tl *tally, d *deadLetters, duplicates *int){
-		"orders accepted":          func(a map[string]contract.Order, _ *tally, _ *deadLetters, _ *int) { delete(a, "k0") },
-		"orders stored once":       func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.stored = 9 },
-		"reserved once":            func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.once["reserved"] = 8 },
-		"reserved twice":           func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.twice["reserved"] = 1 },
-		"charged twice":            func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.twice["charged"] = 1 },
-		"notified twice":           func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.twice["notified"] = 1 },
-		"marked as paid":           func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.paid = 8 },
-		"lost":                     func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.missing["notified"] = 1 },
-		"stock on hand + reserved": func(_ map[string]contract.Order, tl *tally, _ *deadLetters, _ *int) { tl.stockBalance-- },
-		"duplicates dropped":       func(_ map[string]contract.Order, _ *tally, _ *deadLetters, n *int) { *n = 0 },
-		"dead-lettered, others":    func(_ map[string]contract.Order, _ *tally, d *deadLetters, _ *int) { d.keys["o1"] = 1 },
-		"dead-lettered, poisoned":  func(_ map[string]contract.Order, _ *tally, d *deadLetters, _ *int) { clear(d.keys) },
+	type orders = map[string]contract.Order
+	faults := map[string]func(orders, *tally, *deadLetters, *int){
+		"orders accepted":          func(a orders, _ *tally, _ *deadLetters, _ *int) { delete(a, "k0") },
+		"orders stored once":       func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.stored = 9 },
+		"reserved once":            func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.once["reserved"] = 8 },
+		"reserved twice":           func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.twice["reserved"] = 1 },
+		"charged twice":            func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.twice["charged"] = 1 },
+		"notified twice":           func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.twice["notified"] = 1 },
+		"marked as paid":           func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.paid = 8 },
+		"lost":                     func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.missing["notified"] = 1 },
+		"stock on hand + reserved": func(_ orders, tl *tally, _ *deadLetters, _ *int) { tl.stockBalance-- },
+		"duplicates dropped":       func(_ orders, _ *tally, _ *deadLetters, n *int) { *n = 0 },
+		"dead-lettered, others":    func(_ orders, _ *tally, d *deadLetters, _ *int) { d.keys["o1"] = 1 },
+		"dead-lettered, poisoned":  func(_ orders, _ *tally, d *deadLetters, _ *int) { clear(d.keys) },
 	}
 	for label, spoil := range faults {
 		t.Run("IsOffIn/"+label, func(t *testing.T) {

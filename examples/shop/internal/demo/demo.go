@@ -34,7 +34,8 @@ type Options struct {
 }
 
 // Run runs the demo and prints its report. It returns nil when every number adds up. On error the folder with the
-// logs, the spans and the databases is kept, and named in the report; after success, and when ctx ends, nothing is left behind.
+// logs, the spans and the databases is kept, and named in the report; after success, and when ctx ends, nothing is left
+// behind.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Orders < minOrders {
 		return fmt.Errorf("demo: %d orders, want at least %d: fewer show nothing", o.Orders, minOrders)

@@ -43,7 +43,10 @@ type stage struct {
 
 // newStage makes everything that the demo needs but the processes, which it does not start yet.
 func newStage(ctx context.Context, o Options, dir string) (_ *stage, err error) {
-	s := &stage{dir: dir, out: o.Out, orders: o.Orders, run: uuid.NewString()[:8], fleet: fleet{}, books: books{}, dead: &deadLetters{}}
+	s := &stage{
+		dir: dir, out: o.Out, orders: o.Orders, run: uuid.NewString()[:8],
+		fleet: fleet{}, books: books{}, dead: &deadLetters{},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -129,7 +132,9 @@ func (s *stage) watchDeadLetters(ctx context.Context, url string) error {
 	}
 	client := pubsub.NewClient(natspubsub.New(js, nil), &pubsub.Options{Registerer: prometheus.NewRegistry()})
 	topic := contract.OrderCreated.Name() + ".dead-letter.inventory"
-	sub := client.Subscribe(topic, "demo-"+s.run, s.dead.handle, &pubsub.SubscriptionOptions{DeadLetter: "demo.dead-letter"})
+	sub := client.Subscribe(topic, "demo-"+s.run, s.dead.handle, &pubsub.SubscriptionOptions{
+		DeadLetter: "demo.dead-letter", // one for all demos on this broker
+	})
 	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- sub.Run(runCtx) }()

@@ -18,7 +18,8 @@ import (
 const brokerPatience = time.Minute
 
 // Connect returns a client of the broker that the flags name. The broker may be down: the connection is made when it
-// comes up, and made again whenever it is lost.
+// comes up, and made again whenever it is lost. Readiness does not ask for it: a service whose events wait in its
+// outbox answers its callers all the same.
 func (p *Platform) Connect() (*pubsub.Client, error) {
 	nc, err := nats.Connect(p.Broker,
 		nats.Name(p.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond))
@@ -34,11 +35,9 @@ func (p *Platform) Connect() (*pubsub.Client, error) {
 	if p.wrapBroker != nil {
 		broker = p.wrapBroker(broker)
 	}
-	client := pubsub.NewClient(broker, &pubsub.Options{
+	return pubsub.NewClient(broker, &pubsub.Options{
 		Source: "/" + p.Name, Logger: p.Logger, TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
-	})
-	p.check("broker", client.Ping)
-	return client, nil
+	}), nil
 }
 
 // Declare creates the topics that are missing. It waits for a broker that is down, a minute at most.

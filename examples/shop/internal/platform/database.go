@@ -121,8 +121,8 @@ func Database(db string) (sqlx.Dialect, string, error) {
 	return 0, "", errors.New(`database: want "sqlite:file" or "postgres://..."`)
 }
 
-// ServiceDatabase returns the URL of the database that belongs to service on the PostgreSQL server of base: NAME_service
-// where base names NAME. It creates it where it is missing.
+// ServiceDatabase returns the URL of the database that belongs to service on the PostgreSQL server of base:
+// NAME_service where base names NAME. It creates it where it is missing.
 func ServiceDatabase(ctx context.Context, base, service string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {
