@@ -96,7 +96,7 @@ func (o *Options) validate() error {
 	case o.TokenSource == nil && o.Audience != "":
 		return errors.New("an Audience without a TokenSource")
 	case o.Policy == nil && len(o.Idempotent) > 0:
-		return errors.New("Idempotent without a Policy")
+		return errors.New("methods in Idempotent without a Policy")
 	}
 	for _, name := range o.Idempotent {
 		if !isName(name) {

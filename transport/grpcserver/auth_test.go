@@ -45,8 +45,10 @@ func TestAuthenticate(t *testing.T) {
 		"AuthenticatedForUsers": {
 			rules(svc, grpcserver.Rule{Access: transport.Authenticated}), []string{"Bearer user"}, codes.OK,
 		},
-		"ScopeThere":   {rules(method, grpcserver.Rule{Scopes: []string{"read"}}), []string{"Bearer service"}, codes.OK},
-		"ScopeMissing": {rules(svc, grpcserver.Rule{Scopes: []string{"write"}}), []string{"Bearer service"}, codes.PermissionDenied},
+		"ScopeThere": {rules(method, grpcserver.Rule{Scopes: []string{"read"}}), []string{"Bearer service"}, codes.OK},
+		"ScopeMissing": {
+			rules(svc, grpcserver.Rule{Scopes: []string{"write"}}), []string{"Bearer service"}, codes.PermissionDenied,
+		},
 		"MethodWinsOverService": {map[string]grpcserver.Rule{
 			svc: {Access: transport.Public}, method: {},
 		}, nil, codes.Unauthenticated},
@@ -103,7 +105,8 @@ func TestAuthenticate(t *testing.T) {
 	t.Run("BeforeTheRequestIsRead", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(&grpcserver.Options{Verifier: tokens, MaxReceiveBytes: 1 << 10}).serve(t, &service{})
-			_, err := r.client.UnaryCall(t.Context(), &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 4096)}})
+			large := &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 4096)}}
+			_, err := r.client.UnaryCall(t.Context(), large)
 			if status.Code(err) != codes.Unauthenticated {
 				t.Errorf("%v, want Unauthenticated", err)
 			}

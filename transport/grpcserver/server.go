@@ -207,9 +207,7 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	err := s.drain()
-	<-served
-	return err
+	return errors.Join(s.drain(), <-served)
 }
 
 // Ready returns a channel that is closed when the server listens.

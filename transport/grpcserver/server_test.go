@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -146,6 +147,40 @@ func unaryAt(t *testing.T, addr string, creds credentials.TransportCredentials) 
 	defer conn.Close()
 	_, err = testpb.NewTestServiceClient(conn).UnaryCall(t.Context(), &testpb.SimpleRequest{})
 	return err
+}
+
+func TestBounds(t *testing.T) {
+	t.Run("ConnectionThatSaysNothingEnds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{})
+			conn, err := r.ln.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			began := time.Now()
+			_, _ = io.Copy(io.Discard, conn) // ends when the server closes
+			if took := time.Since(began); took != 10*time.Second {
+				t.Errorf("it was closed after %v, want 10s", took)
+			}
+			if err := r.call(t.Context()); err != nil {
+				t.Errorf("another client meanwhile: %v", err)
+			}
+		})
+	})
+	t.Run("MetadataIsBounded", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{}).serve(t, &service{})
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", 256<<10))
+			if err := r.call(ctx); err == nil {
+				t.Error("256 KiB of metadata are taken")
+			}
+			ctx = metadata.AppendToOutgoingContext(t.Context(), "x-correlation-id", strings.Repeat("x", 64<<10))
+			if err := r.call(ctx); err != nil {
+				t.Errorf("64 KiB: %v", err)
+			}
+		})
+	})
 }
 
 func TestTimeout(t *testing.T) {

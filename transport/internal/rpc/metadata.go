@@ -9,7 +9,9 @@ import (
 )
 
 // Incoming reads the metadata that came with a call, as a propagation.TextMapCarrier. It copies only what is asked for.
-type Incoming struct{ Ctx context.Context }
+type Incoming struct {
+	Ctx context.Context //nolint:containedctx // it lives as long as one look-up
+}
 
 // Get returns the first value of key, "" where there is none.
 func (c Incoming) Get(key string) string {

@@ -68,7 +68,9 @@ func TestStatus(t *testing.T) {
 		}
 	})
 	t.Run("BoundsTheWaitThatIsAskedFor", func(t *testing.T) {
-		for asked, want := range map[time.Duration]time.Duration{-time.Second: 0, time.Hour: time.Hour, 1000 * time.Hour: 24 * time.Hour} {
+		for asked, want := range map[time.Duration]time.Duration{
+			-time.Second: 0, time.Hour: time.Hour, 1000 * time.Hour: 24 * time.Hour,
+		} {
 			st, err := status.New(codes.Unavailable, "x").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)})
 			if err != nil {
 				t.Fatal(err)
