@@ -389,8 +389,8 @@ func TestNothingIsLostWhenReceiveIsCutShort(t *testing.T) {
 		}
 	}()
 	late := time.Now().Add(patience)
-	seen := 0
-	for seen < total && time.Now().Before(late) {
+	seen := map[string]bool{}
+	for len(seen) < total && time.Now().Before(late) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Microsecond)
 		ds, err := s.Receive(ctx, 7)
 		cancel()
@@ -398,18 +398,20 @@ func TestNothingIsLostWhenReceiveIsCutShort(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range ds {
-			if d.Attempt != 1 {
-				t.Errorf("%s came at attempt %d", d.Data, d.Attempt)
+			// The server may count a delivery to an inbox that was just given up; it gives the message out again at
+			// once.
+			if seen[string(d.Data)] {
+				t.Errorf("%s came twice", d.Data)
 			}
-			seen++
+			seen[string(d.Data)] = true
 		}
 		if err := s.Ack(t.Context(), ds); err != nil {
 			t.Fatal(err)
 		}
 	}
 	<-published
-	if seen != total {
-		t.Errorf("received %d, want %d: what Receive leaves behind must not wait for the end of its lease", seen, total)
+	if len(seen) != total {
+		t.Errorf("received %d, want %d: what Receive leaves behind must not wait for the end of its lease", len(seen), total)
 	}
 }
 
@@ -431,6 +433,25 @@ func TestWhatArrivesSoonIsHandedOutAtOnce(t *testing.T) {
 	// Twenty pauses of an idle subscription would be two seconds.
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("%d messages, one at a time, took %v, want less than 1s", rounds, took)
+	}
+}
+
+func TestStoppingSubscriptionTakesNothingFromOthers(t *testing.T) {
+	n := startServer(t)
+	b := natspubsub.New(jetStream(t, n.conn), nil)
+	stopping, other := open(t, b, "orders", "stock", time.Hour), open(t, b, "orders", "stock", time.Hour)
+	for i := range 5 {
+		// It waits, is told to end, and stays open for its handlers.
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if ds, err := stopping.Receive(ctx, 10); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Receive = %v, %v, want its context's error", ds, err)
+		}
+		cancel()
+		id := fmt.Sprint(i)
+		send(t, b, "orders", id)
+		if got := receive(t, other, 1); got[0] != id {
+			t.Errorf("the other received %v, want %s", got, id)
+		}
 	}
 }
 

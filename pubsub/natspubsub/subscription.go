@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,16 +25,16 @@ const (
 	idlePause = 100 * time.Millisecond
 )
 
-// subscription reads one durable consumer by pull requests. All of them are answered to one inbox, open until Close,
-// so that a message which the server had sent when Receive's context ended is not lost until its lease ends: the next
-// Receive has it.
+// subscription reads one durable consumer by pull requests, answered to an inbox that outlives them.
 type subscription struct {
-	b     *Broker
-	o     driver.SubscribeOptions
-	inbox *nats.Subscription
-	reply string // inbox prefix; a request's number follows
-	msgs  chan *nats.Msg
-	tick  *time.Ticker
+	b    *Broker
+	o    driver.SubscribeOptions
+	msgs chan *nats.Msg
+	tick *time.Ticker
+
+	mu    sync.Mutex
+	inbox *nats.Subscription // nil when there is none; guarded by mu
+	reply string             // inbox prefix; a request's number follows
 
 	stream  stream
 	subject string // that takes pull requests
@@ -45,8 +44,8 @@ type subscription struct {
 	requests int
 
 	closed chan struct{}
-	close  func()
-	err    atomic.Pointer[error] // of close
+	close  sync.Once
+	err    error // of close
 }
 
 // request is a pull request that the server may still answer.
@@ -63,7 +62,6 @@ type request struct {
 func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
 	s := &subscription{
 		b: b, o: o,
-		reply: b.nc.NewInbox() + ".",
 		// Room for every message of a request and the statuses of some: a full channel makes the client drop.
 		msgs:   make(chan *nats.Msg, o.MaxInFlight+64),
 		closed: make(chan struct{}),
@@ -71,12 +69,7 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	if err := s.attach(ctx, 0); err != nil {
 		return nil, err
 	}
-	var err error
-	if s.inbox, err = b.nc.ChanSubscribe(s.reply+"*", s.msgs); err != nil {
-		return nil, fmt.Errorf("natspubsub: %w", err)
-	}
 	s.tick = time.NewTicker(checkEvery)
-	s.close = sync.OnceFunc(s.shut)
 	return s, nil
 }
 
@@ -123,6 +116,8 @@ func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, 
 		}
 		msg, err := s.next(ctx)
 		switch {
+		case err != nil && ctx.Err() != nil:
+			return s.withdraw(ctx, got)
 		case err != nil && len(got) > 0:
 			return got, nil // and the next call reports it
 		case err != nil:
@@ -141,6 +136,70 @@ func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, 
 	}
 }
 
+// withdraw ends the open request when ctx has ended: a message that the server gave it later would wait here for its
+// lease to end. What the server had sent already is returned.
+func (s *subscription) withdraw(ctx context.Context, got []*driver.Delivery) ([]*driver.Delivery, error) {
+	if s.request.open {
+		s.request.open = false
+		if err := s.dropInbox(ctx); err != nil {
+			return got, err
+		}
+	}
+	for {
+		select {
+		case msg := <-s.msgs:
+			if status(msg) != "" {
+				continue
+			}
+			d, err := s.delivery(msg)
+			if err != nil {
+				return got, err
+			}
+			got = append(got, d)
+			continue
+		default:
+		}
+		if len(got) > 0 {
+			return got, nil
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// openInbox subscribes to an inbox where there is none.
+func (s *subscription) openInbox() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inbox != nil || s.over(context.Background()) != nil {
+		return nil
+	}
+	s.reply = s.b.nc.NewInbox() + "."
+	var err error
+	if s.inbox, err = s.b.nc.ChanSubscribe(s.reply+"*", s.msgs); err != nil {
+		return fmt.Errorf("natspubsub: receive: %w", err)
+	}
+	return nil
+}
+
+// dropInbox gives the inbox up and returns once all that was sent to it is in s.msgs.
+func (s *subscription) dropInbox(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inbox == nil || s.b.nc.IsClosed() {
+		return nil
+	}
+	inbox := s.inbox
+	s.inbox = nil
+	// Drain, unlike Unsubscribe, still takes what is on its way.
+	if err := inbox.Drain(); err != nil {
+		return fmt.Errorf("natspubsub: %w", err)
+	}
+	if !s.b.nc.IsConnected() {
+		return nil // the server has forgotten the request with the connection
+	}
+	return s.b.flush(context.WithoutCancel(ctx))
+}
+
 // ask opens a pull request for n messages, unless one is open. The server answers with what it has at once and ends
 // the request; when it has nothing, it waits for the first.
 func (s *subscription) ask(n int) error {
@@ -149,6 +208,9 @@ func (s *subscription) ask(n int) error {
 	}
 	if s.b.nc.IsClosed() {
 		return permanentError{fmt.Errorf("natspubsub: %w", nats.ErrConnectionClosed)}
+	}
+	if err := s.openInbox(); err != nil {
+		return err
 	}
 	s.requests++
 	s.request = request{
@@ -326,18 +388,15 @@ func (s *subscription) answer(ctx context.Context, ds []*driver.Delivery, what s
 }
 
 // Close gives back what had arrived and was not received. What was received comes back when its lease ends.
-func (s *subscription) Close(context.Context) error {
-	s.close()
-	if err := s.err.Load(); err != nil {
-		return *err
-	}
-	return nil
+func (s *subscription) Close(ctx context.Context) error {
+	s.close.Do(func() { s.shut(ctx) })
+	return s.err
 }
 
-func (s *subscription) shut() {
+func (s *subscription) shut(ctx context.Context) {
 	close(s.closed)
 	s.tick.Stop()
-	err := s.inbox.Unsubscribe()
+	err := s.dropInbox(ctx)
 	for {
 		select {
 		case m := <-s.msgs:
@@ -350,7 +409,6 @@ func (s *subscription) shut() {
 		break
 	}
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		err = fmt.Errorf("natspubsub: close: %w", err)
-		s.err.Store(&err)
+		s.err = fmt.Errorf("natspubsub: close: %w", err)
 	}
 }
