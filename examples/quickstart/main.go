@@ -19,7 +19,9 @@ import (
 
 // The contract: the server, its typed clients and its subscribers all use these two values.
 var (
-	Greet   = httpapi.NewEndpoint[GreetRequest, Greeting]("POST /greetings", &httpapi.EndpointOptions{Access: transport.Public})
+	Greet = httpapi.NewEndpoint[GreetRequest, Greeting]("POST /greetings", &httpapi.EndpointOptions{
+		Access: transport.Public,
+	})
 	Greeted = pubsub.NewTopic[Greeting]("greeted", nil)
 )
 
@@ -35,7 +37,8 @@ type Greeting struct {
 
 func main() {
 	slog.SetDefault(logging.New(os.Stderr, &logging.Options{Format: logging.Text})) // lines carry the correlation ID
-	broker := pubsub.NewClient(&mempubsub.Broker{}, nil)                            // natspubsub.New(js, nil) for a real one
+
+	broker := pubsub.NewClient(&mempubsub.Broker{}, nil) // natspubsub.New(js, nil) for a real one
 	mux := http.NewServeMux()
 	httpapi.Handle(mux, Greet, func(ctx context.Context, req GreetRequest) (Greeting, error) {
 		g := Greeting{Text: "Hello, " + req.Name}

@@ -89,9 +89,14 @@ func TestLockedDatabase(t *testing.T) {
 			}
 			placed <- o
 		}()
-		await(t, "the order to be under way", func() bool {
+		waiting := 0
+		await(t, "the order to wait, past its last call, for the database", func() bool {
 			_, metrics := get(t, "http://"+s.admin["orders"]+"/metrics")
-			return strings.Contains(metrics, `http_server_active_requests{http_request_method="POST"} 1`)
+			if strings.Contains(metrics, `http_server_active_requests{http_request_method="POST"} 1`) &&
+				strings.Contains(metrics, `rpc_client_call_duration_seconds_count{`) {
+				waiting++
+			}
+			return waiting == 10 // looks, so that the lock is felt
 		})
 		release()
 		s.awaitPaid(t, (<-placed).ID)
