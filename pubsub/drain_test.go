@@ -339,6 +339,27 @@ func TestDrainReceivesNothingMoreAndHandlesTheRest(t *testing.T) {
 	})
 }
 
+func TestDrainOfAnIdleSubscription(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		sub := b.client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {
+			t.Error("handled after Drain")
+			return nil
+		}, nil)
+		stop := run(t, sub)
+		synctest.Wait()
+		sub.Drain()
+		synctest.Wait()
+		b.publish("orders", &pubsub.Message{})
+		pass(time.Minute)
+		if s := b.logs.String(); s != "" {
+			t.Errorf("logged %s, want nothing: to drain is no outage", s)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLeases(t *testing.T) {
 	t.Run("AreKeptForWhatRunsQueuesAndWaits", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {

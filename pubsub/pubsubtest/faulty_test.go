@@ -86,6 +86,30 @@ func TestFaultyDuplicates(t *testing.T) {
 	}
 }
 
+func TestFaultyDuplicatesOnce(t *testing.T) {
+	f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{DuplicateRatio: 1})
+	s := open(t, f)
+	publishAll(t, f, 1)
+	first, err := s.Receive(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies, err := s.Receive(t.Context(), 1)
+	if err != nil || copies[0].Attempt != 2 || copies[0].Position != first[0].Position {
+		t.Fatalf("Receive = %v, %v, want a copy at attempt 2", copies, err)
+	}
+	// Of a copy the broker knows nothing, so nothing may become of it.
+	if err := errors.Join(s.Ack(t.Context(), copies), s.Extend(t.Context(), copies), s.Release(t.Context(), copies, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Release(t.Context(), first, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := drain(t, s); got["0"] != 1 || f.Faults().Duplicated != 1 {
+		t.Errorf("received %v after the release, %d duplicated, want the message once more and no second copy", got, f.Faults().Duplicated)
+	}
+}
+
 func TestFaultyPublish(t *testing.T) {
 	f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{FailFirst: map[string]int{"t": 2}})
 	s := open(t, f)
