@@ -31,6 +31,8 @@
 //
 // # What it does not
 //
-// Core NATS, fire and forget, is not covered. Names are not changed: what pubsub accepts as a topic is a legal
-// subject.
+// Core NATS, fire and forget, is not covered. Servers older than 2.10 are not: they have no metadata of consumers.
+// Limits of a stream apply whether or not everybody has read: a subscription that is away for longer than the stream
+// keeps messages misses some, and a dead letter that nobody looks at within that time is gone. Give the streams of
+// dead letters a longer age by [Options.Stream].
 package natspubsub
