@@ -29,7 +29,7 @@ func Example_outbox() {
 	defer db.Close()
 	box := outbox.New(sqlx.SQLite, &outbox.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err := box.Migrate(ctx, db); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 
 	signups := pubsub.NewTopic[signup]("signups", nil)
