@@ -73,7 +73,7 @@ func (o *observer) announce(topic, subscription string) {
 // sending observes one call of Publish: a histogram sample for the call, a producer span for each message.
 type sending struct {
 	o       *observer
-	ctx     context.Context // of the call, for the exemplar; a sending lives no longer than its call
+	ctx     context.Context //nolint:containedctx // of the call, for the exemplar; a sending lives no longer than its call
 	topic   string
 	began   time.Time
 	spans   []trace.Span

@@ -128,7 +128,7 @@ func TestUnboundedAttempts(t *testing.T) {
 func TestHandlersThatDoNotReturn(t *testing.T) {
 	handlers := map[string]pubsub.Handler{
 		"Panic":      func(context.Context, *pubsub.Message) error { panic("oh no") },
-		"NilPanic":   func(context.Context, *pubsub.Message) error { panic(nil) },
+		"NilPanic":   func(context.Context, *pubsub.Message) error { panic(nil) }, //nolint:govet // the case itself
 		"Goexit":     func(context.Context, *pubsub.Message) error { runtime.Goexit(); return nil },
 		"RunOver":    func(ctx context.Context, _ *pubsub.Message) error { <-ctx.Done(); return ctx.Err() },
 		"ErrorPanic": func(context.Context, *pubsub.Message) error { panic(errors.New("an error")) },

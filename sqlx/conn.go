@@ -125,10 +125,10 @@ func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
 	return driver.ErrSkip // database/sql's own conversion
 }
 
-// tx measures the end of a transaction. The context is that of BeginTx, which database/sql keeps just so.
+// tx measures the end of a transaction.
 type tx struct {
 	driver.Tx
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // of BeginTx, which database/sql keeps just so
 	conn *conn
 }
 

@@ -69,7 +69,8 @@ func commitUnknown(ctx context.Context, err error) bool {
 	if s := sqlState(err); s != "" {
 		return strings.HasPrefix(s, "08") || strings.HasPrefix(s, "57P") || s == "40003"
 	}
-	if err == ctx.Err() { // database/sql's own check, made before it asks the driver
+	//nolint:errorlint // Unwrapped it is database/sql's own check, made before it asks the driver.
+	if err == ctx.Err() {
 		return false
 	}
 	// pgx's errors of the connection have SafeToRetry. What it returns is of no use here: pgx 5.12 reports a connection

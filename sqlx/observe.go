@@ -46,7 +46,7 @@ func newObserver(d Dialect, opt Options) (*observer, error) {
 // observation is one operation under way. It is a value: an operation outside a trace allocates nothing for it.
 type observation struct {
 	o         *observer
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // of the operation, which it lives no longer than
 	operation string
 	start     time.Time
 	span      trace.Span // nil outside a trace
@@ -126,7 +126,7 @@ const otherOperation = "OTHER"
 func firstWord(query string) string {
 	for {
 		query = strings.TrimLeft(query, " \t\r\n(;")
-		end := ""
+		var end string
 		switch {
 		case strings.HasPrefix(query, "--"):
 			end = "\n"

@@ -170,7 +170,7 @@ func (r *Relay) round(ctx context.Context) (worked bool, err error) {
 	if r.until.IsZero() {
 		// The lease is held while there is work, so that an idle replica asks no more than one question, and whoever
 		// is woken by a commit of its own goes first.
-		if any, err := r.look(ctx); err != nil || !any {
+		if work, err := r.look(ctx); err != nil || !work {
 			return false, err
 		}
 	}
@@ -207,11 +207,11 @@ func (r *Relay) look(ctx context.Context) (bool, error) {
 	if time.Now().After(r.statsDue) {
 		return r.observe(ctx)
 	}
-	any, err := r.store.any(ctx)
-	if err == nil && !any {
+	work, err := r.store.any(ctx)
+	if err == nil && !work {
 		r.gauges.none()
 	}
-	return any, err
+	return work, err
 }
 
 // observe reads the gauges and reports whether there is anything to send.
