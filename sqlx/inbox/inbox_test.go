@@ -51,14 +51,16 @@ func TestBadSetUpIsReported(t *testing.T) {
 			if tt.o.Registerer == nil {
 				tt.o.Registerer = prometheus.NewRegistry()
 			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // of a Run that does not refuse
+			defer cancel()
 			in := inbox.New(nil, tt.d, &tt.o)
-			_, prune := in.Prune(t.Context(), time.Hour)
+			_, prune := in.Prune(ctx, time.Hour)
 			topic := pubsub.NewTopic[event]("events", nil)
 			for what, err := range map[string]error{
-				"Migrate": in.Migrate(t.Context()),
+				"Migrate": in.Migrate(ctx),
 				"Prune":   prune,
-				"Handler": in.Handler("billing", handleMessage)(t.Context(), &pubsub.Message{ID: "1"}),
-				"Run":     inbox.Subscribe(in, newClient(), topic, "billing", handle, nil).Run(t.Context()),
+				"Handler": in.Handler("billing", handleMessage)(ctx, &pubsub.Message{ID: "1"}),
+				"Run":     inbox.Subscribe(in, newClient(), topic, "billing", handle, nil).Run(ctx),
 			} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%s = %v, want an error with %s", what, err, tt.want)
