@@ -540,6 +540,40 @@ func TestServerThatIsDownAtTheStart(t *testing.T) {
 	}
 }
 
+func TestLostConnection(t *testing.T) {
+	t.Run("EndsReceive", func(t *testing.T) {
+		n := startServer(t)
+		s := open(t, natspubsub.New(jetStream(t, n.conn), nil), "orders", "stock", time.Minute)
+		n.stop()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if ds, err := s.Receive(ctx, 1); !errors.Is(err, nats.ErrDisconnected) || resilience.IsPermanent(err) {
+			t.Errorf("Receive = %v, %v, want ErrDisconnected, to be tried again", ds, err)
+		}
+	})
+	t.Run("ThatIsBackAtOnceCostsNoWait", func(t *testing.T) {
+		n := startServer(t)
+		b := natspubsub.New(jetStream(t, n.conn), nil)
+		s := open(t, b, "orders", "stock", time.Minute)
+		received := make(chan time.Time, 1)
+		go func() {
+			receive(t, s, 1)
+			received <- time.Now()
+		}()
+		<-time.After(100 * time.Millisecond) // the request is at the server, most likely
+		n.stop()
+		n.start()
+		began := time.Now()
+		for n.conn.Stats().Reconnects == 0 {
+			<-time.After(5 * time.Millisecond)
+		}
+		send(t, b, "orders", "1")
+		if took := (<-received).Sub(began); took > 3*time.Second {
+			t.Errorf("the message arrived after %v, want well before the lost request would have ended", took)
+		}
+	})
+}
+
 func TestRestartInTheMiddleLosesNothing(t *testing.T) {
 	n := startServer(t)
 	client := newClient(natspubsub.New(jetStream(t, n.conn), nil))

@@ -284,9 +284,8 @@ func status(m *nats.Msg) string {
 
 // ended acts on a status: the request it belongs to has ended.
 func (s *subscription) ended(ctx context.Context, m *nats.Msg, code string) error {
-	// The server answers to the request's own subject; without a responder the client does.
-	if m.Subject != s.request.reply || code == "100" {
-		return nil
+	if m.Subject != s.request.reply {
+		return nil // of a request that was given up
 	}
 	s.request.open = false
 	text := m.Header.Get("Description")
