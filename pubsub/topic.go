@@ -89,7 +89,9 @@ func (e *DecodeError) Retryable() bool { return false }
 
 // Subscribe returns a subscription of client that hands this topic's events to handle. See [Client.Subscribe];
 // [MessageFrom] gives handle the message's ID, key and attempt.
-func (t *Topic[T]) Subscribe(client *Client, name string, handle func(context.Context, T) error, o *SubscriptionOptions) *Subscription {
+func (t *Topic[T]) Subscribe(
+	client *Client, name string, handle func(context.Context, T) error, o *SubscriptionOptions,
+) *Subscription {
 	return client.Subscribe(t.name, name, func(ctx context.Context, m *Message) error {
 		event, err := t.Decode(m)
 		if err != nil {

@@ -128,10 +128,9 @@ func (p *publication) many(ctx context.Context, part []*outgoing) {
 
 func (p *publication) fail(o *outgoing, err error) {
 	// Deleted, perhaps, or its limit was changed. The next call looks, and creates it again.
-	for _, stale := range []error{jetstream.ErrNoStreamResponse, nats.ErrNoResponders, jetstream.ErrStreamMessageExceedsMaximum} {
-		if errors.Is(err, stale) {
-			p.forgetStream(p.topic)
-		}
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum) {
+		p.forgetStream(p.topic)
 	}
 	p.failed[o.index] = err
 	if p.broken == nil {

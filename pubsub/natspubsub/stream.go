@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
 // stream is what the adapter knows of the stream that holds a topic.
@@ -86,23 +88,25 @@ func flat(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 // ensureConsumer returns the consumer of a subscription and creates it where there is none, beginning at start: zero
 // for what is published from now on.
-func (b *Broker) ensureConsumer(ctx context.Context, s stream, topic, name string, lease time.Duration, start uint64) (jetstream.Consumer, error) {
+func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.SubscribeOptions, start uint64) (
+	jetstream.Consumer, error,
+) {
 	// A stream may hold many topics, a consumer reads one.
-	durable := flat(name) + "-" + flat(topic)
+	durable := flat(o.Name) + "-" + flat(o.Topic)
 	c, err := b.js.Consumer(ctx, s.name, durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return b.js.CreateConsumer(ctx, s.name, consumerConfig(durable, topic, name, lease, start))
+		return b.js.CreateConsumer(ctx, s.name, consumerConfig(durable, o, start))
 	}
 	if err != nil {
 		return nil, err
 	}
 	have := c.CachedInfo().Config
-	if err := belongs(have, topic, name); err != nil {
+	if err := belongs(have, o.Topic, o.Name); err != nil {
 		return nil, err
 	}
 	want := have
-	want.AckWait, want.BackOff, want.MaxDeliver, want.MaxAckPending = lease, nil, -1, -1
-	if have.AckWait == lease && len(have.BackOff) == 0 && have.MaxDeliver == -1 && have.MaxAckPending == -1 {
+	want.AckWait, want.BackOff, want.MaxDeliver, want.MaxAckPending = o.Lease, nil, -1, -1
+	if have.AckWait == o.Lease && len(have.BackOff) == 0 && have.MaxDeliver == -1 && have.MaxAckPending == -1 {
 		return c, nil
 	}
 	return b.js.UpdateConsumer(ctx, s.name, want)
@@ -111,16 +115,16 @@ func (b *Broker) ensureConsumer(ctx context.Context, s stream, topic, name strin
 // metaSubscription is the consumer's metadata that holds the subscription's name, dots and all.
 const metaSubscription = "mainstay-subscription"
 
-func consumerConfig(durable, topic, name string, lease time.Duration, start uint64) jetstream.ConsumerConfig {
+func consumerConfig(durable string, o driver.SubscribeOptions, start uint64) jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{
 		Durable:       durable,
-		FilterSubject: topic,
+		FilterSubject: o.Topic,
 		DeliverPolicy: jetstream.DeliverNewPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       lease,
+		AckWait:       o.Lease,
 		MaxDeliver:    -1,
 		MaxAckPending: -1,
-		Metadata:      map[string]string{metaSubscription: name},
+		Metadata:      map[string]string{metaSubscription: o.Name},
 	}
 	if start > 0 {
 		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, start
@@ -130,7 +134,8 @@ func consumerConfig(durable, topic, name string, lease time.Duration, start uint
 
 // belongs says whether a consumer that exists is the subscription's: "a.b" and "a_b" have consumers of one name.
 func belongs(c jetstream.ConsumerConfig, topic, name string) error {
-	filters := slices.DeleteFunc(append([]string{c.FilterSubject}, c.FilterSubjects...), func(s string) bool { return s == "" })
+	filters := append([]string{c.FilterSubject}, c.FilterSubjects...)
+	filters = slices.DeleteFunc(filters, func(s string) bool { return s == "" })
 	owner, known := c.Metadata[metaSubscription]
 	switch {
 	case known && owner != name:

@@ -82,7 +82,7 @@ func (s *subscription) attach(ctx context.Context, start uint64) error {
 	if !s.stream.created.IsZero() && !str.created.Equal(s.stream.created) {
 		start = 1 // all of a new stream is new
 	}
-	c, err := s.b.ensureConsumer(ctx, str, s.o.Topic, s.o.Name, s.o.Lease, start)
+	c, err := s.b.ensureConsumer(ctx, str, s.o, start)
 	if err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			s.b.forgetStream(s.o.Topic)
