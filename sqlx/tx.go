@@ -94,6 +94,10 @@ func runTx(ctx context.Context, s *txState, f func(context.Context, *sql.Tx) err
 		if commitUnknown(ctx, err) {
 			return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 		}
+		if ctx.Err() != nil && errors.Is(err, sql.ErrTxDone) {
+			// database/sql rolled back when ctx ended, and tells of the first alone.
+			return fmt.Errorf("sqlx: commit: %w: %w", context.Cause(ctx), err)
+		}
 		return fmt.Errorf("sqlx: commit: %w", err)
 	}
 	committed = true
