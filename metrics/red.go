@@ -62,8 +62,9 @@ func (o *REDOptions) validate() error {
 // They take label values by position and panic when there are more or fewer than the options named: a mistake of the
 // program that its first request shows. The values' content never panics: bytes that are not UTF-8 become U+FFFD.
 type RED struct {
-	duration *prometheus.HistogramVec
-	inFlight *prometheus.GaugeVec
+	duration  *prometheus.HistogramVec
+	inFlight  *prometheus.GaugeVec
+	exemplars *exemplars
 }
 
 // NewRED registers the instruments with reg, nil for prometheus.DefaultRegisterer. Instruments that reg has already
@@ -76,7 +77,7 @@ func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
 	if len(o.Buckets) == 0 {
 		o.Buckets = DurationBuckets()
 	}
-	r := &RED{}
+	r := &RED{exemplars: newExemplars(o.Buckets)}
 	var err error
 	r.duration, err = Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: o.Name, Help: o.Help, Buckets: o.Buckets,
@@ -119,11 +120,11 @@ func Register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error)
 
 // Observe records one operation that took d. There must be as many values as Labels; the caller sees to it that they
 // are few ([Values] helps), and keeps the slice. Where ctx has a sampled span, its trace ID becomes the exemplar of
-// the bucket that d falls in.
+// the bucket that d falls in, unless that has one of the last second.
 func (r *RED) Observe(ctx context.Context, d time.Duration, values ...string) {
 	o := r.duration.WithLabelValues(validUTF8(values)...)
 	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
-		if eo, ok := o.(prometheus.ExemplarObserver); ok {
+		if eo, ok := o.(prometheus.ExemplarObserver); ok && r.exemplars.due(o, d.Seconds()) {
 			eo.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": sc.TraceID().String()})
 			return
 		}

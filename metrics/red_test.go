@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"math"
 	"slices"
@@ -49,7 +50,8 @@ func family(t testing.TB, g prometheus.Gatherer, name string) *dto.MetricFamily 
 
 func sampledContext(t testing.TB) (context.Context, trace.TraceID) {
 	t.Helper()
-	id := trace.TraceID{1, 2, 3}
+	var id trace.TraceID
+	rand.Read(id[:])
 	return trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: id, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
 	})), id
