@@ -262,6 +262,9 @@ func TestHostileCorrelationID(t *testing.T) {
 	done := make(chan error, 1)
 	h.subscribe(h.client.Subscribe("noted", "mail", func(ctx context.Context, m *pubsub.Message) error {
 		h.logger.InfoContext(ctx, "handler was here", "id", m.ID, "metadata", m.Metadata["note"])
+		if m.CorrelationID != correlation.FromContext(ctx) || !correlation.Valid(m.CorrelationID) {
+			t.Errorf("the message has the ID %q, its context %q, want one that is valid", m.CorrelationID, correlation.FromContext(ctx))
+		}
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/users/ada", nil)
 		if err != nil {
 			return err
