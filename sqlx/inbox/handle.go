@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -72,7 +73,7 @@ func (in *Inbox) Handler(name string, f func(ctx context.Context, tx *sql.Tx, m 
 			return f(ctx, tx, m)
 		}, in.tx)
 		if errors.Is(err, errDuplicate) {
-			in.duplicates.WithLabelValues(m.Topic, name).Inc()
+			in.duplicates.WithLabelValues(label(m.Topic), label(name)).Inc()
 			in.logger.DebugContext(ctx, "inbox: dropped a duplicate",
 				"topic", m.Topic, "subscription", name, "message_id", m.ID)
 			return nil
@@ -80,6 +81,9 @@ func (in *Inbox) Handler(name string, f func(ctx context.Context, tx *sql.Tx, m 
 		return err
 	}
 }
+
+// label makes s one that Prometheus takes: for any other it would panic.
+func label(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func (in *Inbox) check(name string, m *pubsub.Message) error {
 	switch {

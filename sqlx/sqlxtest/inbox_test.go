@@ -108,6 +108,7 @@ func TestInbox(t *testing.T) {
 	t.Run("ADuplicateIsAcknowledgedCountedAndNotHandled", func(t *testing.T) { eachInbox(t, duplicateDropped) })
 	t.Run("SubscriptionsDoNotMeet", func(t *testing.T) { eachInbox(t, subscriptionsDoNotMeet) })
 	t.Run("AMessageWithoutAnIDIsRefused", func(t *testing.T) { eachInbox(t, emptyIDRefused) })
+	t.Run("NamesThatAreNotUTF8AreCountedAll", foreignNames)
 	t.Run("ASecondCopyWaitsForTheFirst", secondCopyWaits)
 	t.Run("ManyCopiesAtOnceHaveOneEffect", manyCopies)
 	t.Run("TheContextEndsMidway", func(t *testing.T) { eachInbox(t, contextEndsMidway) })
@@ -204,6 +205,21 @@ func emptyIDRefused(b *inboxBench) {
 		}
 	}
 	b.wantRows(0, 0)
+}
+
+// foreignNames has names that are no label values, as those of somebody else's broker may be. SQLite stores them.
+func foreignNames(t *testing.T) {
+	b := newInboxBench(t, sqlxtest.SQLite(t), sqlx.SQLite, inbox.Options{})
+	h := b.in.Handler("bill\xffing", effectOf("billing"))
+	for i := range 2 {
+		if err := h(t.Context(), messageOf("or\xfeders", "m-1")); err != nil {
+			t.Errorf("delivery %d = %v, want nil", i+1, err)
+		}
+	}
+	b.wantRows(1, 1)
+	if got := b.duplicates(); got != 1 {
+		t.Errorf("duplicates = %d, want 1", got)
+	}
 }
 
 // secondCopyWaits delivers a message to two replicas. Whatever the first does, the effect is there once.
