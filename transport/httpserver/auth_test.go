@@ -2,12 +2,16 @@ package httpserver_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/auth/jwt"
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpapi"
 	"github.com/mainstay-go/mainstay/transport/httpserver"
@@ -98,6 +102,75 @@ func TestServerAuthenticates(t *testing.T) {
 	}
 	if resp, _ := send(t, client, request(t, "POST", url+"/public", nil)); resp.StatusCode != 405 {
 		t.Errorf("POST /public: %d, want the mux's 405", resp.StatusCode)
+	}
+}
+
+// TestRefusedTokensLookAlike has a real verifier refuse tokens for all sorts of reasons: the log tells them apart, the
+// answer does not.
+func TestRefusedTokensLookAlike(t *testing.T) {
+	secret := []byte("a shared secret of 32 bytes, ok!")
+	sign := func(header, claims string) string {
+		enc := base64.RawURLEncoding
+		text := enc.EncodeToString([]byte(header)) + "." + enc.EncodeToString([]byte(claims))
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(text))
+		return text + "." + enc.EncodeToString(mac.Sum(nil))
+	}
+	key, err := jwt.HS256("k", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jwt.NewVerifier(&jwt.VerifierOptions{Issuer: "shop", Audience: "orders", Keys: []jwt.Key{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs := newObserved()
+	url, _ := start(t, httpserver.New(secured(), obs.server(httpserver.Options{Addr: "127.0.0.1:0", Verifier: v})))
+	client := newClient(t)
+	const header = `{"alg":"HS256","kid":"k"}`
+	bodies, refused := map[string]bool{}, 0
+	for _, tt := range []struct {
+		header, claims string
+		reason         jwt.Reason // "" where it is let in
+	}{
+		{header, `{"iss":"shop","sub":"users","aud":"orders","exp":9e9}`, ""},
+		{header, `{"iss":"shop","sub":"users","aud":"orders"}`, jwt.ReasonExpiryMissing},
+		{header, `{"iss":"shop","sub":"users","aud":"orders","exp":0}`, jwt.ReasonExpired},
+		{header, `{"iss":"shop","sub":"users","aud":"orders","exp":1}`, jwt.ReasonExpired},
+		{header, `{"iss":"shop","sub":"users","aud":"orders","exp":"tomorrow"}`, jwt.ReasonMalformed},
+		{header, `{"iss":"shop","sub":"users","aud":"orders","exp":9e9,"nbf":8e9}`, jwt.ReasonNotYetValid},
+		{header, `{"iss":"mall","sub":"users","aud":"orders","exp":9e9}`, jwt.ReasonIssuer},
+		{header, `{"sub":"users","aud":"orders","exp":9e9}`, jwt.ReasonIssuer},
+		{header, `{"iss":"shop","sub":"users","aud":"site","exp":9e9}`, jwt.ReasonAudience},
+		{`{"alg":"none","kid":"k"}`, `{"iss":"shop","sub":"users","aud":"orders","exp":9e9}`, jwt.ReasonAlgorithm},
+		{`{"alg":"HS256","kid":"z"}`, `{"iss":"shop","sub":"users","aud":"orders","exp":9e9}`, jwt.ReasonUnknownKey},
+	} {
+		r := request(t, "GET", url+"/internal", nil)
+		r.Header.Set("Authorization", "Bearer "+sign(tt.header, tt.claims))
+		r.Header.Set("X-Correlation-Id", "c-1")
+		resp, body := send(t, client, r)
+		lines := obs.lines(t)
+		logged, _ := lines[len(lines)-1]["error"].(string)
+		if tt.reason == "" {
+			if resp.StatusCode != 200 || logged != "" {
+				t.Errorf("%s: %d, log %q, want 200 without an error", tt.claims, resp.StatusCode, logged)
+			}
+			continue
+		}
+		refused++
+		bodies[body] = true
+		if got := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != 401 || got != `Bearer error="invalid_token"` {
+			t.Errorf("%s: %d %q, want 401 and invalid_token alone", tt.claims, resp.StatusCode, got)
+		}
+		if !strings.HasSuffix(logged, ": "+string(tt.reason)) {
+			t.Errorf("%s: the log says %q, want %s", tt.claims, logged, tt.reason)
+		}
+		if strings.Contains(body, string(tt.reason)) {
+			t.Errorf("%s: the answer tells the reason: %s", tt.claims, body)
+		}
+	}
+	if len(bodies) != 1 {
+		t.Errorf("%d answers to %d refusals, want one and the same: %v", len(bodies), refused, bodies)
 	}
 }
 

@@ -314,6 +314,20 @@ func TestServerTimeouts(t *testing.T) {
 	})
 }
 
+func TestServerHeaderIsBounded(t *testing.T) {
+	obs := newObserved()
+	url, _ := start(t, httpserver.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		obs.server(httpserver.Options{Addr: "127.0.0.1:0"})))
+	for size, want := range map[int]int{100 << 10: 200, 256 << 10: 431} {
+		r := request(t, "GET", url, nil)
+		r.Header.Set("X-Large", strings.Repeat("x", size))
+		resp, _ := send(t, newClient(t), r)
+		if resp.StatusCode != want || resp.Close != (want == 431) {
+			t.Errorf("%d bytes of header: status %d, close %t, want %d", size, resp.StatusCode, resp.Close, want)
+		}
+	}
+}
+
 func TestServerRun(t *testing.T) {
 	none := http.NotFoundHandler()
 	t.Run("RefusesToStartWithoutAVerifier", func(t *testing.T) {

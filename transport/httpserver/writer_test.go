@@ -36,6 +36,11 @@ func TestWriter(t *testing.T) {
 					if _, ok := w.(http.Hijacker); ok == h2 {
 						t.Errorf("HTTP/2 %t: can be hijacked %t", h2, ok)
 					}
+					if h2 {
+						if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+							t.Errorf("Hijack on HTTP/2: %v, want ErrNotSupported", err)
+						}
+					}
 					<-release
 				})))
 			srv.EnableHTTP2 = h2
