@@ -9,8 +9,9 @@
 // There is no logger type of its own: what comes back is a *slog.Logger, and [Handler] works over any slog.Handler.
 //
 // What it promises: correlation_id, trace_id and span_id (the names that the OpenTelemetry specification gives for logs
-// in other formats) are at the top level, each once, whatever groups the logger has opened and whatever it was derived
-// from; the value of an attribute whose key says secret is not written (see [Options].Redact).
+// in other formats; [Options].Fields has those of Google Cloud and Datadog) are at the top level, each once, whatever
+// groups the logger has opened and whatever it was derived from; the value of an attribute whose key says secret is not
+// written (see [Options].Redact).
 //
 // What it does not: it does not look for secrets in messages, in errors, nor inside structs and maps. Wrap those in a
 // [Secret] where they are read. Records without a context (Info, for InfoContext) have no IDs: there is nowhere to take

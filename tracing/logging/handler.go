@@ -2,19 +2,12 @@ package logging
 
 import (
 	"context"
-	"encoding/hex"
 	"log/slog"
 	"slices"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/tracing/correlation"
-)
-
-// Names of the trace's IDs, as in the OpenTelemetry specification, "Trace Context in non-OTLP Log Formats".
-const (
-	traceAttr = "trace_id"
-	spanAttr  = "span_id"
 )
 
 // Handler adds the IDs of a record's context to it and hides secrets, then passes it on. It is safe for concurrent use
@@ -25,6 +18,7 @@ type Handler struct {
 	next   slog.Handler // has the attributes that were given while no group was open, and no group
 	yield  []func(context.Context) []slog.Attr
 	redact *redactor
+	fields Fields
 	given  idSet   // the IDs that next has as attributes
 	groups []group // that are open, outermost first
 }
@@ -44,7 +38,7 @@ func NewHandler(next slog.Handler, o *Options) *Handler {
 	if keys == nil {
 		keys = DefaultRedact()
 	}
-	return &Handler{next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys)}
+	return &Handler{next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields}
 }
 
 // Enabled reports whether the handler below writes records of level.
@@ -63,10 +57,10 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	if len(h.groups) > 0 {
 		attrs = append(room[:0], h.nest(attrs))
 	} else {
-		given = given.with(attrs)
+		given = h.with(given, attrs)
 	}
 	// The context's come first: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
-	added := appendIDs(ctx, more[:0], given)
+	added := h.appendIDs(ctx, more[:0], given)
 	for _, f := range h.yield {
 		for _, a := range f(ctx) {
 			added = append(added, h.redact.attr(a))
@@ -89,7 +83,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	}
 	derived := *h
 	if len(h.groups) == 0 {
-		derived.given = h.given.with(attrs)
+		derived.given = h.with(h.given, attrs)
 		derived.next = h.next.WithAttrs(attrs)
 		return &derived
 	}
@@ -121,50 +115,21 @@ func (h *Handler) nest(attrs []slog.Attr) slog.Attr {
 	return a
 }
 
-// idSet says which of the IDs are there.
-type idSet uint8
-
-const (
-	hasCorrelation idSet = 1 << iota
-	hasTrace
-	hasSpan
-)
-
-// with adds the IDs among attrs to the set.
-func (s idSet) with(attrs []slog.Attr) idSet {
+// with returns the set s and the IDs among attrs.
+func (h *Handler) with(s idSet, attrs []slog.Attr) idSet {
 	for i := range attrs {
-		switch attrs[i].Key {
-		case correlation.Attr:
-			s |= hasCorrelation
-		case traceAttr:
-			s |= hasTrace
-		case spanAttr:
-			s |= hasSpan
-		}
+		s |= h.fields.id(attrs[i].Key)
 	}
 	return s
 }
 
 // appendIDs appends the IDs of ctx that are not given.
-func appendIDs(ctx context.Context, attrs []slog.Attr, given idSet) []slog.Attr {
+func (h *Handler) appendIDs(ctx context.Context, attrs []slog.Attr, given idSet) []slog.Attr {
 	if id := correlation.FromContext(ctx); id != "" && given&hasCorrelation == 0 {
 		attrs = append(attrs, slog.String(correlation.Attr, id))
 	}
-	sc := trace.SpanContextFromContext(ctx)
-	if !sc.IsValid() {
-		return attrs
-	}
-	// Both in one string: one allocation, not two.
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	var digits [2 * (len(traceID) + len(spanID))]byte
-	hex.Encode(digits[:2*len(traceID)], traceID[:])
-	hex.Encode(digits[2*len(traceID):], spanID[:])
-	ids := string(digits[:])
-	if given&hasTrace == 0 {
-		attrs = append(attrs, slog.String(traceAttr, ids[:2*len(traceID)]))
-	}
-	if given&hasSpan == 0 {
-		attrs = append(attrs, slog.String(spanAttr, ids[2*len(traceID):]))
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		attrs = h.fields.appendTrace(attrs, sc, given)
 	}
 	return attrs
 }

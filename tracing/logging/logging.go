@@ -18,6 +18,12 @@ const (
 type Options struct {
 	// Format of the records. Zero means [JSON]. [NewHandler] ignores it.
 	Format Format
+	// Fields says what the fields are called, and how their values are written. Zero means [Plain]. [NewHandler] takes
+	// the names of the trace's IDs from it; the handler below has named the rest.
+	Fields Fields
+	// AddSource adds the place in the source that logged the record, as slog.HandlerOptions has it: file, line and
+	// function. False is off. [NewHandler] ignores it.
+	AddSource bool
 	// Level is the lowest level that is written. Nil means slog.LevelInfo; a *slog.LevelVar can change at run time.
 	// [NewHandler] ignores it.
 	Level slog.Leveler
@@ -36,11 +42,10 @@ func New(w io.Writer, o *Options) *slog.Logger {
 	if o == nil {
 		o = &Options{}
 	}
-	var next slog.Handler
+	opts := &slog.HandlerOptions{AddSource: o.AddSource, Level: o.Level, ReplaceAttr: o.Fields.replace()}
+	var next slog.Handler = slog.NewJSONHandler(w, opts)
 	if o.Format == Text {
-		next = slog.NewTextHandler(w, &slog.HandlerOptions{Level: o.Level})
-	} else {
-		next = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.Level})
+		next = slog.NewTextHandler(w, opts)
 	}
 	return slog.New(NewHandler(next, o))
 }

@@ -1,0 +1,180 @@
+package logging
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"log/slog"
+	"strconv"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
+)
+
+// Fields says what the fields of a record are called, so that a log store finds in them what it knows.
+type Fields uint8
+
+const (
+	// Plain is slog's time, level, msg and source, and trace_id and span_id in hexadecimal, as in the OpenTelemetry
+	// specification, "Trace Context in non-OTLP Log Formats"; the default.
+	Plain Fields = iota
+	// GCP is for Google Cloud Logging, docs "Structured logging", special JSON fields: time, severity, message,
+	// logging.googleapis.com/sourceLocation, and logging.googleapis.com/trace, spanId and trace_sampled. The trace is
+	// its bare ID, which is what Google's agents take from stdout and stderr.
+	GCP
+	// Datadog is for Datadog, docs "Pipelines", preprocessing for JSON logs, and "Connect OpenTelemetry Traces and
+	// Logs": timestamp, status, message, and dd.trace_id and dd.span_id in decimal, of the trace's ID the lower 64 bits.
+	// The source is source_location: their source is a reserved name for something else.
+	Datadog
+)
+
+// Names of the trace's IDs.
+const (
+	traceAttr, spanAttr               = "trace_id", "span_id"
+	gcpTraceAttr, gcpSpanAttr         = "logging.googleapis.com/trace", "logging.googleapis.com/spanId"
+	gcpSampledAttr                    = "logging.googleapis.com/trace_sampled"
+	datadogTraceAttr, datadogSpanAttr = "dd.trace_id", "dd.span_id"
+)
+
+// idSet says which of the IDs are there.
+type idSet uint8
+
+const (
+	hasCorrelation idSet = 1 << iota
+	hasTrace
+	hasSpan
+	hasSampled
+)
+
+// id returns which of the IDs f calls key. The names are constants here: compilers are good at those, and this is asked
+// for every attribute.
+func (f Fields) id(key string) idSet {
+	if key == correlation.Attr {
+		return hasCorrelation
+	}
+	switch f {
+	case GCP:
+		switch key {
+		case gcpTraceAttr:
+			return hasTrace
+		case gcpSpanAttr:
+			return hasSpan
+		case gcpSampledAttr:
+			return hasSampled
+		}
+	case Datadog:
+		switch key {
+		case datadogTraceAttr:
+			return hasTrace
+		case datadogSpanAttr:
+			return hasSpan
+		}
+	default:
+		switch key {
+		case traceAttr:
+			return hasTrace
+		case spanAttr:
+			return hasSpan
+		}
+	}
+	return 0
+}
+
+// appendTrace appends what sc says that is not given. Both IDs are in one string: one allocation, not two.
+func (f Fields) appendTrace(attrs []slog.Attr, sc trace.SpanContext, given idSet) []slog.Attr {
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	traceKey, spanKey, end := traceAttr, spanAttr, 2*len(traceID)
+	var room [2 * (len(traceID) + len(spanID))]byte // enough for decimal digits too
+	digits := room[:]
+	switch f {
+	case Datadog:
+		traceKey, spanKey = datadogTraceAttr, datadogSpanAttr
+		digits = strconv.AppendUint(digits[:0], binary.BigEndian.Uint64(traceID[8:]), 10)
+		end = len(digits)
+		digits = strconv.AppendUint(digits, binary.BigEndian.Uint64(spanID[:]), 10)
+	case GCP:
+		traceKey, spanKey = gcpTraceAttr, gcpSpanAttr
+		fallthrough
+	default:
+		hex.Encode(digits[:end], traceID[:])
+		hex.Encode(digits[end:], spanID[:])
+	}
+	ids := string(digits)
+	if given&hasTrace == 0 {
+		attrs = append(attrs, slog.String(traceKey, ids[:end]))
+	}
+	if given&hasSpan == 0 {
+		attrs = append(attrs, slog.String(spanKey, ids[end:]))
+	}
+	if f == GCP && given&hasSampled == 0 {
+		attrs = append(attrs, slog.Attr{Key: gcpSampledAttr, Value: slog.BoolValue(sc.IsSampled())})
+	}
+	return attrs
+}
+
+// replace returns what slog's handlers shall do with each attribute to write the fields as f has them: nothing for
+// Plain. An attribute of the program that has slog's name of a field, but another type of value, stays.
+func (f Fields) replace() func([]string, slog.Attr) slog.Attr {
+	if f != GCP && f != Datadog {
+		return nil
+	}
+	timeKey, levelKey, msgKey, sourceKey := "time", "severity", "message", "logging.googleapis.com/sourceLocation"
+	if f == Datadog {
+		timeKey, levelKey, sourceKey = "timestamp", "status", "source_location"
+	}
+	return func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) > 0 {
+			return a
+		}
+		switch a.Key {
+		case slog.TimeKey:
+			if a.Value.Kind() == slog.KindTime {
+				a.Key = timeKey
+			}
+		case slog.MessageKey:
+			if a.Value.Kind() == slog.KindString {
+				a.Key = msgKey
+			}
+		case slog.LevelKey:
+			if level, ok := a.Value.Any().(slog.Level); ok {
+				return slog.String(levelKey, f.level(level))
+			}
+		case slog.SourceKey:
+			if source, ok := a.Value.Any().(*slog.Source); ok {
+				return f.source(sourceKey, source)
+			}
+		}
+		return a
+	}
+}
+
+// level returns what f calls a level: the nearest below that has a name.
+func (f Fields) level(level slog.Level) string {
+	name := [...]string{"debug", "info", "warning", "error"} // Datadog, "Log status remapper"
+	if f == GCP {
+		name = [...]string{"DEBUG", "INFO", "WARNING", "ERROR"} // google.logging.type.LogSeverity
+	}
+	switch {
+	case level < slog.LevelInfo:
+		return name[0]
+	case level < slog.LevelWarn:
+		return name[1]
+	case level < slog.LevelError:
+		return name[2]
+	default:
+		return name[3]
+	}
+}
+
+// source returns the place in the source as f has it, or nothing when it is not known.
+func (f Fields) source(key string, s *slog.Source) slog.Attr {
+	switch {
+	case s == nil || *s == (slog.Source{}):
+		return slog.Attr{}
+	case f == GCP: // google.logging.v2.LogEntrySourceLocation: an int64 is a string in JSON
+		return slog.GroupAttrs(key, slog.String("file", s.File), slog.String("line", strconv.Itoa(s.Line)),
+			slog.String("function", s.Function))
+	default:
+		return slog.Any(key, s)
+	}
+}
