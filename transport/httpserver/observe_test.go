@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -340,8 +341,13 @@ func TestCallerLeft(t *testing.T) {
 				<-r.Context().Done()
 				http.Error(w, "oh", http.StatusInternalServerError)
 			})
+			opaque := httpapi.NewEndpoint[struct{}, struct{}]("GET /opaque", &httpapi.EndpointOptions{Access: transport.Public})
+			httpapi.Handle(mux, opaque, func(ctx context.Context, _ struct{}) (struct{}, error) {
+				<-ctx.Done()
+				return struct{}{}, errors.New("driver: canceling statement due to user request")
+			})
 			p := startPiped(t, mux, httpserver.Options{})
-			for _, path := range []string{"/x", "/plain"} {
+			for _, path := range []string{"/x", "/plain", "/opaque"} {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				r, _ := http.NewRequestWithContext(ctx, "GET", "http://x"+path, nil)
 				if resp, err := p.client.Do(r); err == nil {
@@ -353,7 +359,7 @@ func TestCallerLeft(t *testing.T) {
 			if n := p.obs.errorLines(t); n != 0 {
 				t.Errorf("%d error lines, want none: %v", n, p.obs.lines(t))
 			}
-			want := map[string]uint64{"GET /x 499": 1, "GET /plain 499": 1}
+			want := map[string]uint64{"GET /x 499": 1, "GET /plain 499": 1, "GET /opaque 499": 1}
 			if got := p.obs.series(t); !reflect.DeepEqual(got, want) {
 				t.Errorf("series %v, want %v", got, want)
 			}

@@ -112,11 +112,11 @@ func TestServerDrain(t *testing.T) {
 	})
 	t.Run("TellsStreams", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var told atomic.Bool
+			var told atomic.Pointer[time.Time]
 			p := startPiped(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.(http.Flusher).Flush()
 				<-httpserver.Draining(r.Context())
-				told.Store(true)
+				told.Store(new(time.Now()))
 			}), httpserver.Options{DrainTimeout: 10 * time.Second})
 			resp, err := p.client.Get("http://x/")
 			if err != nil {
@@ -125,11 +125,15 @@ func TestServerDrain(t *testing.T) {
 			defer resp.Body.Close()
 			go io.Copy(io.Discard, resp.Body) // a pipe has no buffer
 			synctest.Wait()
-			if told.Load() {
+			if told.Load() != nil {
 				t.Error("told before the end")
 			}
-			if err, took := p.wait(); err != nil || took >= time.Second || !told.Load() {
-				t.Errorf("Run: %v after %v, told %t, want nil under 1s", err, took, told.Load())
+			begin := time.Now()
+			if err, took := p.wait(); err != nil || took >= time.Second {
+				t.Errorf("Run: %v after %v, want nil under 1s", err, took)
+			}
+			if at := told.Load(); at == nil || at.Sub(begin) > 100*time.Millisecond {
+				t.Errorf("the handler was told at %v, want within 100ms of %v", at, begin)
 			}
 		})
 	})
