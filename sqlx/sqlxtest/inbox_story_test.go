@@ -182,7 +182,7 @@ func oneEffect(b *inboxBench) {
 func lostAcknowledgements(b *inboxBench) {
 	const n = 20
 	broker := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{DropAckRatio: 1})
-	client, o := quietClient(broker), newOutcomes()
+	client, o := pubsub.NewClient(broker, &pubsub.Options{Registerer: b.reg, Logger: slog.New(slog.DiscardHandler)}), newOutcomes()
 	stop := start(b.T, inbox.Subscribe(b.in, client, payments(), "billing",
 		func(ctx context.Context, tx *sql.Tx, e paid) error { return effect(ctx, tx, "billing", e.Order) }, o.options()))
 	defer stop()
@@ -193,10 +193,37 @@ func lostAcknowledgements(b *inboxBench) {
 	}
 	o.await(b.T, func() int { return 3 * n })
 	stop()
+	if retries, failed := b.failures(); retries != 0 || failed != 0 {
+		b.Errorf("%v retries and %v failed attempts, want none: a duplicate is neither", retries, failed)
+	}
 	b.wantRows(n, n)
 	if got := b.duplicates(); got < 2*n {
 		b.Errorf("duplicates = %d, want %d or more", got, 2*n)
 	}
+}
+
+// failures returns what the client counted: attempts that another followed, and those that ended in an error.
+func (b *inboxBench) failures() (retries, failed float64) {
+	b.Helper()
+	families, err := b.reg.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch f.GetName() {
+			case "mainstay_pubsub_retries_total":
+				retries += m.GetCounter().GetValue()
+			case "messaging_process_duration_seconds":
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "error_type" && l.GetValue() != "" {
+						failed += float64(m.GetHistogram().GetSampleCount())
+					}
+				}
+			}
+		}
+	}
+	return retries, failed
 }
 
 func undecodable(b *inboxBench) {

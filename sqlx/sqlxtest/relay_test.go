@@ -145,8 +145,8 @@ func brokerDown(t *testing.T) {
 			send(t, db, box, "other", "", "x")
 			<-tick.C
 		}
-		if got := b.called(); got >= 40 {
-			t.Errorf("%d attempts on two topics in 1.5s, want fewer than 40", got)
+		if got := b.called(); got >= 20 {
+			t.Errorf("%d attempts on two topics in 1.5s, want fewer than 20", got)
 		}
 		b.set(nil)
 		b.wait(t, 33)
