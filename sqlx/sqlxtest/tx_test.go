@@ -76,6 +76,7 @@ func TestInTx(t *testing.T) {
 			t.Errorf("callbacks ran %d times, want more than 20: nothing conflicted, so nothing was shown", runs.Load())
 		}
 	})
+	t.Run("ConflictsAtAReadAndAtTheCommitAreTriedAgain", lateConflicts)
 	t.Run("DeadlocksAreTriedAgain", deadlocks)
 	t.Run("AttemptsAreBounded", attemptsBounded)
 	t.Run("AnyOtherErrorRunsOnce", otherErrorRunsOnce)
