@@ -42,6 +42,29 @@ func main() {
 	red.Observe(context.Background(), time.Second, "sweep")
 }
 `},
+	{"tracing/otlp", 25, `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/mainstay-go/mainstay/tracing"
+	"github.com/mainstay-go/mainstay/tracing/otlp"
+)
+
+func main() {
+	ctx := context.Background()
+	exporter, err := otlp.NewGRPC(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	tp, err := tracing.Setup(ctx, &tracing.Options{ServiceName: "greeter", Exporter: exporter})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Println(tp.Shutdown(ctx))
+}
+`},
 	{"transport/httpserver", 19, `package main
 
 import (

@@ -48,7 +48,7 @@ func NewGRPC(ctx context.Context, o *Options) (sdktrace.SpanExporter, error) {
 		options = append(options, otlptracegrpc.WithEndpointURL(u.String()))
 	}
 	if len(o.Headers) > 0 {
-		options = append(options, otlptracegrpc.WithHeaders(maps.Clone(o.Headers)))
+		options = append(options, otlptracegrpc.WithHeaders(o.Headers))
 	}
 	if o.TLS != nil {
 		options = append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(o.TLS)))

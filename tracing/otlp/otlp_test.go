@@ -281,8 +281,8 @@ func TestOptions(t *testing.T) {
 	})
 }
 
-// TestCollectorDown has a collector that is not there, or does not answer. Had anything waited for it, these tests would
-// not end: nobody else ever does anything.
+// TestCollectorDown has a collector that is not there, and one that never answers: where anything waited for that one,
+// the test would not end.
 func TestCollectorDown(t *testing.T) {
 	const room = 2048 // that package tracing has for spans
 
@@ -297,7 +297,8 @@ func TestCollectorDown(t *testing.T) {
 		})
 
 		t.Run("Hangs", func(t *testing.T) {
-			entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
+			t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000") // so that the stop alone ends an export
+			entered, left := make(chan struct{}, 8), make(chan struct{}, 8)
 			r := &receiver{answer: func(ctx context.Context) (*collector.ExportTraceServiceResponse, error) {
 				entered <- struct{}{}
 				<-ctx.Done()
@@ -316,6 +317,9 @@ func TestCollectorDown(t *testing.T) {
 				t.Errorf("got %d lost after the stop, want all %d", got, room+room/2)
 			}
 			<-left // the call was cancelled, not abandoned
+			if n := len(entered); n != 0 {
+				t.Errorf("got %d more exports during the stop, want none after its time is up", n)
+			}
 		})
 	})
 }
