@@ -15,5 +15,5 @@
 //
 // What it does not: it does not look for secrets in messages, in errors, nor inside structs and maps. Wrap those in a
 // [Secret] where they are read. Records without a context (Info, for InfoContext) have no IDs: there is nowhere to take
-// them from. It samples nothing and sends nothing.
+// them from. It samples nothing unless [Options].Sample says so, and sends nothing.
 package logging

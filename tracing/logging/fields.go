@@ -46,44 +46,41 @@ const (
 	hasSampled
 )
 
-// id returns which of the IDs f calls key. The names are constants here: compilers are good at those, and this is asked
-// for every attribute.
+// id returns which of the IDs f calls key.
 func (f Fields) id(key string) idSet {
-	if key == correlation.Attr {
+	switch key {
+	case correlation.Attr:
 		return hasCorrelation
-	}
-	switch f {
-	case GCP:
-		switch key {
-		case gcpTraceAttr:
-			return hasTrace
-		case gcpSpanAttr:
-			return hasSpan
-		case gcpSampledAttr:
-			return hasSampled
-		}
-	case Datadog:
-		switch key {
-		case datadogTraceAttr:
-			return hasTrace
-		case datadogSpanAttr:
-			return hasSpan
-		}
-	default:
-		switch key {
-		case traceAttr:
-			return hasTrace
-		case spanAttr:
-			return hasSpan
-		}
+	case traceAttr:
+		return f.only(Plain, hasTrace)
+	case spanAttr:
+		return f.only(Plain, hasSpan)
+	case gcpTraceAttr:
+		return f.only(GCP, hasTrace)
+	case gcpSpanAttr:
+		return f.only(GCP, hasSpan)
+	case gcpSampledAttr:
+		return f.only(GCP, hasSampled)
+	case datadogTraceAttr:
+		return f.only(Datadog, hasTrace)
+	case datadogSpanAttr:
+		return f.only(Datadog, hasSpan)
 	}
 	return 0
+}
+
+// only returns id when f is want.
+func (f Fields) only(want Fields, id idSet) idSet {
+	if f != want {
+		return 0
+	}
+	return id
 }
 
 // appendTrace appends what sc says that is not given. Both IDs are in one string: one allocation, not two.
 func (f Fields) appendTrace(attrs []slog.Attr, sc trace.SpanContext, given idSet) []slog.Attr {
 	traceID, spanID := sc.TraceID(), sc.SpanID()
-	traceKey, spanKey, end := traceAttr, spanAttr, 2*len(traceID)
+	traceKey, spanKey, sampledKey, end := traceAttr, spanAttr, "", 2*len(traceID)
 	var room [2 * (len(traceID) + len(spanID))]byte // enough for decimal digits too
 	digits := room[:]
 	switch f {
@@ -93,7 +90,7 @@ func (f Fields) appendTrace(attrs []slog.Attr, sc trace.SpanContext, given idSet
 		end = len(digits)
 		digits = strconv.AppendUint(digits, binary.BigEndian.Uint64(spanID[:]), 10)
 	case GCP:
-		traceKey, spanKey = gcpTraceAttr, gcpSpanAttr
+		traceKey, spanKey, sampledKey = gcpTraceAttr, gcpSpanAttr, gcpSampledAttr
 		fallthrough
 	default:
 		hex.Encode(digits[:end], traceID[:])
@@ -106,8 +103,8 @@ func (f Fields) appendTrace(attrs []slog.Attr, sc trace.SpanContext, given idSet
 	if given&hasSpan == 0 {
 		attrs = append(attrs, slog.String(spanKey, ids[end:]))
 	}
-	if f == GCP && given&hasSampled == 0 {
-		attrs = append(attrs, slog.Attr{Key: gcpSampledAttr, Value: slog.BoolValue(sc.IsSampled())})
+	if sampledKey != "" && given&hasSampled == 0 {
+		attrs = append(attrs, slog.Bool(sampledKey, sc.IsSampled()))
 	}
 	return attrs
 }

@@ -62,6 +62,11 @@ func TestFields(t *testing.T) {
 				`"logging.googleapis.com/trace":"t","logging.googleapis.com/spanId":"s",` +
 				`"logging.googleapis.com/trace_sampled":true}`,
 		},
+		"TakeNoOtherStoresNamesForIDs": {
+			logging.Datadog, slog.LevelInfo, []slog.Attr{slog.String("trace_id", "t"), slog.String("span_id", "s")},
+			`{"timestamp":"2026-02-03T04:05:06.000007Z","status":"info","message":"m",` + ddIDs +
+				`,"trace_id":"t","span_id":"s"}`,
+		},
 		"KeepIDsThatTheRecordHasForDatadog": {
 			logging.Datadog, slog.LevelInfo, []slog.Attr{slog.String("dd.trace_id", "t"), slog.String("dd.span_id", "s")},
 			`{"timestamp":"2026-02-03T04:05:06.000007Z","status":"info","message":"m","correlation_id":"c-1",` +

@@ -2,6 +2,7 @@ package logging
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -19,8 +20,9 @@ type Handler struct {
 	yield  []func(context.Context) []slog.Attr
 	redact *redactor
 	fields Fields
-	given  idSet   // the IDs that next has as attributes
-	groups []group // that are open, outermost first
+	sample *sampler // shared by all that are derived of one; nil when nothing is sampled
+	given  idSet    // the IDs that next has as attributes
+	groups []group  // that are open, outermost first
 }
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
@@ -38,7 +40,10 @@ func NewHandler(next slog.Handler, o *Options) *Handler {
 	if keys == nil {
 		keys = DefaultRedact()
 	}
-	return &Handler{next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields}
+	return &Handler{
+		next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields,
+		sample: newSampler(next, o.Sample),
+	}
 }
 
 // Enabled reports whether the handler below writes records of level.
@@ -46,8 +51,16 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.next.Enabled(ctx, level)
 }
 
-// Handle passes r on with what the context adds.
+// Handle passes r on with what the context adds, unless r repeats others and is only counted (see [Sample]).
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
+	var withheld int
+	var failed error
+	if h.sample != nil {
+		var pass bool
+		if withheld, pass, failed = h.sample.admit(ctx, r.Level, r.Message); !pass {
+			return failed
+		}
+	}
 	var room, more [8]slog.Attr // on the stack, enough for most records
 	attrs, given := room[:0], h.given
 	r.Attrs(func(a slog.Attr) bool {
@@ -61,6 +74,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	// The context's come first: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
 	added := h.appendIDs(ctx, more[:0], given)
+	if withheld > 0 {
+		added = append(added, slog.Int(repeatedAttr, withheld))
+	}
 	for _, f := range h.yield {
 		for _, a := range f(ctx) {
 			added = append(added, h.redact.attr(a))
@@ -69,6 +85,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	out.AddAttrs(added...)
 	out.AddAttrs(attrs...)
+	if failed != nil {
+		return errors.Join(failed, h.next.Handle(ctx, out))
+	}
 	return h.next.Handle(ctx, out)
 }
 

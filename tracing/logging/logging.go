@@ -30,6 +30,8 @@ type Options struct {
 	// Attrs yield attributes from a record's context, added at the top level beside the IDs (auth.LogAttrs is one).
 	// They are called for every record, concurrently, and must not log with the same logger. Nil means none.
 	Attrs []func(context.Context) []slog.Attr
+	// Sample bounds how often one line is written. Zero writes every record.
+	Sample Sample
 	// Redact lists what the keys of secrets end with, in any case: "token" covers "access_token" and
 	// "refreshToken", not "token_count". The value of such an attribute, a whole group too, is written as
 	// "[REDACTED]". Nil means [DefaultRedact]; empty and not nil is off.
