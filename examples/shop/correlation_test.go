@@ -171,7 +171,9 @@ func TestOneCorrelationID(t *testing.T) {
 		attempts = append(attempts, correlation.FromContext(ctx)+" "+pubsub.MessageFrom(ctx).CorrelationID)
 		h.logger.InfoContext(ctx, "handler was here")
 		return errors.New("mailbox full")
-	}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 3, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}}))
+	}, &pubsub.SubscriptionOptions{
+		Retry: pubsub.Retry{MaxAttempts: 3, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond},
+	}))
 	way := &refusing{next: h.client}
 	way.n.Store(1)
 	h.run(h.box.Relay(h.db, way, &outbox.RelayOptions{Registerer: h.reg}))
@@ -181,6 +183,7 @@ func TestOneCorrelationID(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatalf("no dead letter within %v:\n%s", patience, h.logs)
 	}
+	await(t, "the dead letter to be logged", func() bool { return len(h.logs.linesWith("dead-lettered")) > 0 })
 
 	if letter.CorrelationID != "c-1" || letter.DeadLetter.Attempts != 3 {
 		t.Errorf("dead letter of %q after %d attempts, want c-1 after 3", letter.CorrelationID, letter.DeadLetter.Attempts)
@@ -263,7 +266,8 @@ func TestHostileCorrelationID(t *testing.T) {
 	h.subscribe(h.client.Subscribe("noted", "mail", func(ctx context.Context, m *pubsub.Message) error {
 		h.logger.InfoContext(ctx, "handler was here", "id", m.ID, "metadata", m.Metadata["note"])
 		if m.CorrelationID != correlation.FromContext(ctx) || !correlation.Valid(m.CorrelationID) {
-			t.Errorf("the message has the ID %q, its context %q, want one that is valid", m.CorrelationID, correlation.FromContext(ctx))
+			t.Errorf("the message has the ID %q, its context %q, want one that is valid",
+				m.CorrelationID, correlation.FromContext(ctx))
 		}
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/users/ada", nil)
 		if err != nil {
