@@ -100,7 +100,8 @@ func TestStopLosesNoRequest(t *testing.T) {
 	defer context.AfterFunc(patience, release)()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if status, body := fetch(patience, client, "http://"+srv.Addr()+"/slow"); status != 200 || body != "first half, second half" {
+		status, body := fetch(patience, client, "http://"+srv.Addr()+"/slow")
+		if status != 200 || body != "first half, second half" {
 			t.Errorf("the request that had begun got %d %q, want it whole", status, body)
 		}
 	})
