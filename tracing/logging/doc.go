@@ -1,5 +1,5 @@
-// Package logging sets log/slog up for a service: JSON lines, a level that can change at run time, and on every record
-// the IDs that join it with its request.
+// Package logging sets log/slog up for a service: JSON lines, a level that can change at run time, for all or by the
+// logger's name ([Levels]), and on every record the IDs that join it with its request.
 //
 //	level := new(slog.LevelVar)
 //	log := logging.New(os.Stderr, &logging.Options{Level: level})

@@ -28,6 +28,22 @@ func ExampleNew() {
 	// level=DEBUG msg=written correlation_id=checkout-42
 }
 
+func ExampleLevels() {
+	var out bytes.Buffer
+	var levels logging.Levels // the admin port, or a reloaded configuration, sets them
+	log := logging.New(&out, &logging.Options{Format: logging.Text, Levels: &levels})
+	outbox := log.With("logger", "outbox")
+
+	outbox.Debug("not written")
+	levels.Set("outbox", slog.LevelDebug)
+	outbox.Debug("written")
+	log.Debug("not written")
+
+	fmt.Print(regexp.MustCompile(`time=\S+ `).ReplaceAllString(out.String(), ""))
+	// Output:
+	// level=DEBUG msg=written logger=outbox
+}
+
 func ExampleSecret() {
 	type config struct {
 		Host     string

@@ -21,8 +21,11 @@ type Handler struct {
 	redact *redactor
 	fields Fields
 	sample *sampler // shared by all that are derived of one; nil when nothing is sampled
-	given  idSet    // the IDs that next has as attributes
-	groups []group  // that are open, outermost first
+	levels *Levels
+	level  slog.Leveler // of loggers that levels has no level for; nil when next decides alone
+	name   string       // of the logger, empty while it has none
+	given  idSet        // the IDs that next has as attributes
+	groups []group      // that are open, outermost first
 }
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
@@ -42,12 +45,19 @@ func NewHandler(next slog.Handler, o *Options) *Handler {
 	}
 	return &Handler{
 		next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields,
-		sample: newSampler(next, o.Sample),
+		sample: newSampler(next, o.Sample), levels: o.Levels,
 	}
 }
 
-// Enabled reports whether the handler below writes records of level.
+// Enabled reports whether the handler below writes records of level, and the logger's name has no higher one.
 func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
+	if lowest, ok := h.levels.of(h.name); ok {
+		if level < lowest {
+			return false
+		}
+	} else if h.level != nil && level < h.level.Level() {
+		return false
+	}
 	return h.next.Enabled(ctx, level)
 }
 
@@ -103,6 +113,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	derived := *h
 	if len(h.groups) == 0 {
 		derived.given = h.with(h.given, attrs)
+		derived.name = nameAmong(attrs, h.name)
 		derived.next = h.next.WithAttrs(attrs)
 		return &derived
 	}

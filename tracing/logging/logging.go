@@ -27,6 +27,9 @@ type Options struct {
 	// Level is the lowest level that is written. Nil means slog.LevelInfo; a *slog.LevelVar can change at run time.
 	// [NewHandler] ignores it.
 	Level slog.Leveler
+	// Levels has the levels of loggers that have a name, which may be lower than Level or higher. Nil means that Level is
+	// for all. Under [NewHandler] a record must pass the handler below too.
+	Levels *Levels
 	// Attrs yield attributes from a record's context, added at the top level beside the IDs (auth.LogAttrs is one).
 	// They are called for every record, concurrently, and must not log with the same logger. Nil means none.
 	Attrs []func(context.Context) []slog.Attr
@@ -44,10 +47,21 @@ func New(w io.Writer, o *Options) *slog.Logger {
 	if o == nil {
 		o = &Options{}
 	}
-	opts := &slog.HandlerOptions{AddSource: o.AddSource, Level: o.Level, ReplaceAttr: o.Fields.replace()}
+	level := o.Level
+	if o.Levels != nil {
+		level = everything // the handler over it decides
+	}
+	opts := &slog.HandlerOptions{AddSource: o.AddSource, Level: level, ReplaceAttr: o.Fields.replace()}
 	var next slog.Handler = slog.NewJSONHandler(w, opts)
 	if o.Format == Text {
 		next = slog.NewTextHandler(w, opts)
 	}
-	return slog.New(NewHandler(next, o))
+	h := NewHandler(next, o)
+	if o.Levels != nil {
+		h.level = o.Level
+		if h.level == nil {
+			h.level = slog.LevelInfo
+		}
+	}
+	return slog.New(h)
 }
