@@ -9,8 +9,9 @@
 // lost are counted and logged; a collector that is down, slow or hung never holds the exit for longer than
 // [Options].ShutdownTimeout, nor turns it into a failure. No global is set unless [Options].SetGlobal says so.
 //
-// What it does not: it brings no exporter, so that nobody links a protocol's client without using it; anything
-// that is an sdktrace.SpanExporter will do. It makes no spans of its own. Metrics are scraped, see package metrics.
+// What it does not: it brings no exporter, so that nobody links a protocol's client without using it; module
+// tracing/otlp has the standard ones, and anything that is an sdktrace.SpanExporter will do. It makes no spans of its
+// own. Metrics are scraped, see package metrics.
 //
 // The OpenTelemetry SDK reads some of its environment variables by itself: OTEL_RESOURCE_ATTRIBUTES adds to the
 // resource (the options win), OTEL_*_COUNT_LIMIT and OTEL_*_LENGTH_LIMIT bound what one span holds. The variables for
