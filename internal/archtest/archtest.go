@@ -167,8 +167,11 @@ func (c *checker) checkDir(dir string) error {
 		if err != nil {
 			return err
 		}
-		test := strings.HasSuffix(name, "_test.go")
-		p.commented = p.commented || f.Doc.Text() != ""
+		test := isTestFile(name)
+		// Where a folder has nothing but tests, one of them may carry the comment.
+		if !test || !slices.ContainsFunc(names, func(n string) bool { return !isTestFile(n) }) {
+			p.commented = p.commented || isPackageComment(f)
+		}
 		c.checkImports(p, f, test)
 		if !test {
 			c.checkState(p, f)
@@ -178,6 +181,17 @@ func (c *checker) checkDir(dir string) error {
 		c.report(dir, "package has no comment")
 	}
 	return nil
+}
+
+func isTestFile(name string) bool { return strings.HasSuffix(name, "_test.go") }
+
+// isPackageComment reports whether f says what its package is, as go.dev/doc/comment wants it begun.
+func isPackageComment(f *ast.File) bool {
+	text := f.Doc.Text()
+	if f.Name.Name == "main" && strings.HasPrefix(text, "Command ") {
+		return true
+	}
+	return strings.HasPrefix(text, "Package "+f.Name.Name+" ")
 }
 
 func (c *checker) checkImports(p pkg, f *ast.File, test bool) {

@@ -150,6 +150,16 @@ func TestCheck(t *testing.T) {
 			files{"pubsub/a.go": "package p\nvar x int\n", "pubsub/a_test.go": "package p\nvar y int\n"},
 			"pubsub: package has no comment",
 		},
+		"CommentInATestAlone": {
+			files{"pubsub/a.go": "package p\n", "pubsub/a_test.go": source()},
+			"pubsub: package has no comment",
+		},
+		"CommentOfATestFolder": {files{"pubsub/a_test.go": source()}, ""},
+		"CommentOfSomethingElse": {
+			files{"pubsub/a.go": "// Nothing to say.\npackage p\n"},
+			"pubsub: package has no comment",
+		},
+		"CommentOfACommand":  {files{"examples/a.go": "// Command a shows it.\npackage main\n"}, ""},
 		"CommentInFirstFile": {files{"pubsub/a.go": source(), "pubsub/z.go": "package p\n"}, ""},
 		"CommentInOneFile":   {files{"pubsub/a.go": "package p\n", "pubsub/doc.go": source()}, ""},
 		"BuildTagNoComment": {
