@@ -29,9 +29,13 @@ help: ## List the targets
 run: ## Start the shop: six services, a broker and their databases, until Ctrl-C
 	go run ./examples/shop
 
+# The race detector needs cgo, and that a C compiler; without one the tests still run.
+RACE := $(shell [[ $$(go env CGO_ENABLED) == 1 ]] && command -v "$$(go env CC)" >/dev/null && echo -race)
+
 .PHONY: test
-test: ## Test every module of the workspace with the race detector
-	go test -race work
+test: ## Test every module, with the race detector where there is a C compiler
+	go test $(RACE) work
+	@for m in $(filter benchmarks/%,$(MODULES)); do echo "== $$m"; (cd $$m && GOWORK=off go test $(RACE) ./...); done
 	# The test cache does not see the README, which is outside of the module that compiles its Go.
 	go test -count=1 -run TestReadme ./examples
 
@@ -48,10 +52,9 @@ bench: ## Run a group of benchmarks beside its peers: make bench GROUP=http
 	cd benchmarks/$(GROUP) && GOWORK=off go run .
 
 .PHONY: bench-smoke
-bench-smoke: ## Test the benchmarks, and run each group for a moment
-	@for m in $(filter benchmarks/%,$(MODULES)); do \
-		echo "== $$m"; (cd $$m && GOWORK=off go test -race ./... && \
-		if [[ $$m != benchmarks/bench ]]; then GOWORK=off go run . -quick; fi); \
+bench-smoke: ## Run each group of benchmarks for a moment
+	@for m in $(filter-out benchmarks/bench,$(filter benchmarks/%,$(MODULES))); do \
+		echo "== $$m"; (cd $$m && GOWORK=off go run . -quick); \
 	done
 
 .PHONY: fuzz
