@@ -29,9 +29,10 @@ const (
 // permanent: the same value never becomes valid.
 type InvalidError struct {
 	Field  string // such as "Key" or `Metadata["user"]`
-	Reason string
+	Reason string // what is wrong with it, as words that follow the field: "must not be negative"
 }
 
+// Error returns the field and the reason.
 func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
 
 // Retryable returns false.

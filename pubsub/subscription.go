@@ -48,15 +48,15 @@ type SubscriptionOptions struct {
 	HandlerTimeout time.Duration
 	// Lease is how long the broker keeps a message for this process before it gives it to another: how soon the
 	// messages of a process that died come back. It is renewed, for messages that run, queue or wait, every third of
-	// it. Zero means 30s; less than 100ms is not allowed.
+	// it. Zero means 30s; less than 100ms, negative too, is not allowed.
 	Lease time.Duration
-	// Retry says how often a failed message is tried again.
+	// Retry says how often a failed message is tried again. Its zero value means the defaults of its fields.
 	Retry Retry
 	// DeadLetter names the topic for messages that cannot be handled. Empty means TOPIC.dead-letter.SUBSCRIPTION.
 	// There is always one.
 	DeadLetter string
 	// Middleware wraps the handler, the first outermost. It runs within each attempt, inside the span and the
-	// recovery from panics.
+	// recovery from panics. Nil means none.
 	Middleware []Middleware
 	// DrainTimeout bounds how long running handlers may take once Run's context has ended; then their contexts end
 	// too, and their messages are released. Zero means 25s; negative means no time at all.

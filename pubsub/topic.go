@@ -75,10 +75,11 @@ func (t *Topic[T]) Decode(m *Message) (T, error) {
 // DecodeError says that a message's payload is not what its topic promises. A subscription sends such a message to
 // the dead letter after one attempt.
 type DecodeError struct {
-	Topic string
-	Err   error
+	Topic string // the topic's name
+	Err   error  // what encoding/json says
 }
 
+// Error says which topic, and what encoding/json says.
 func (e *DecodeError) Error() string { return fmt.Sprintf("pubsub: decode %q: %v", e.Topic, e.Err) }
 
 // Unwrap returns e.Err.

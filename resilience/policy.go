@@ -27,9 +27,11 @@ type Options struct {
 	Timeout time.Duration
 	// AttemptTimeout bounds one attempt. Zero means 10s; negative means none.
 	AttemptTimeout time.Duration
-	// Retry says how often a failed attempt is repeated, and how long after.
+	// Retry says how often a failed attempt is repeated, and how long after. Its zero value means the defaults of its
+	// fields.
 	Retry RetryOptions
-	// Breaker says when the policy stops calling a dependency that fails.
+	// Breaker says when the policy stops calling a dependency that fails. Its zero value means the defaults of its
+	// fields.
 	Breaker BreakerOptions
 	// Classify says what an error, never nil, counts as. It is not asked about calls that their caller cancelled:
 	// those are always Ignored. Nil means the default that the package comment describes. It must be safe for

@@ -23,7 +23,7 @@ type TxOptions struct {
 	// on SQLite, which has no other.
 	Isolation sql.IsolationLevel
 	// ReadOnly says that the transaction writes nothing. PostgreSQL refuses a write then; SQLite lets the transaction
-	// run beside a writer.
+	// run beside a writer. False means that it may write.
 	ReadOnly bool
 	// MaxAttempts bounds how often the callback is run when the database reports a conflict ([IsConflict]). Zero means
 	// 10; one or a negative number means once.

@@ -44,7 +44,7 @@ type Options struct {
 	ShutdownTimeout time.Duration
 	// SetGlobal makes this provider, W3C trace context as the propagator, and Logger as the handler of OpenTelemetry's
 	// errors the process-wide ones, for libraries that look there. The kit itself does not look there when it is given
-	// a provider.
+	// a provider. False leaves the process-wide ones as they are.
 	SetGlobal bool
 	// Logger gets a warning when spans are lost, at most one a minute. Nil means slog.Default().
 	Logger *slog.Logger

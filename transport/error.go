@@ -133,7 +133,7 @@ type FieldViolation struct {
 // cause is not: it is for the log of the process that made it. Clients return the same *Error that the server
 // built, less the cause and with Remote set, so that errors.As(err, &e) works on both ends.
 type Error struct {
-	Code    Code
+	Code    Code             // what kind of failure; never OK, its zero value
 	Message string           // safe to send
 	Fields  []FieldViolation // what is wrong with the request, field by field
 	// Delay is how long the caller should wait before it tries again (Retry-After, RetryInfo). Zero says nothing.

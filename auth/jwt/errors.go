@@ -30,7 +30,7 @@ const (
 
 // Error is the refusal of a token. It matches auth.ErrInvalidToken.
 type Error struct {
-	Reason Reason
+	Reason Reason // why: the first check that the token did not pass
 }
 
 // Error returns "jwt: invalid token: " and the reason.

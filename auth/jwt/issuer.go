@@ -34,8 +34,8 @@ type IssuerOptions struct {
 	Key Key
 	// Scopes are what the tokens allow (the "scope" claim). Nil means none.
 	Scopes []string
-	// Lifetime of a token; fractions of a second are cut off. Zero means 5 min. Less than 1s and more than [MaxLifetime]
-	// are errors: there are no tokens without an end.
+	// Lifetime of a token; fractions of a second are cut off. Zero means 5m. Less than 1s, negative too, and more
+	// than [MaxLifetime] are errors: there are no tokens without an end.
 	Lifetime time.Duration
 	// MaxAudiences bounds the cache, which holds one token per audience; the token that ends first makes room. Zero
 	// means 256; negative means no cache: each call signs.

@@ -40,7 +40,7 @@ type Delivery struct {
 
 // SubscribeOptions says what to open.
 type SubscribeOptions struct {
-	Topic string
+	Topic string // what to receive; never empty
 	Name  string // subscriptions of one name share the messages; each name gets all of them
 	// Lease is how long a delivery stays with its receiver before the broker hands it out again. Never zero.
 	Lease time.Duration
@@ -82,6 +82,7 @@ type PublishError struct {
 	Err     error // why the first of them was not
 }
 
+// Error says how many messages may not be stored, where the first of them is, and why.
 func (e *PublishError) Error() string {
 	if len(e.Indexes) == 0 {
 		return fmt.Sprintf("messages may not be stored: %v", e.Err)
@@ -94,9 +95,11 @@ func (e *PublishError) Unwrap() error { return e.Err }
 
 // TooLargeError says that a message, attributes included, exceeds what the broker takes. It is permanent.
 type TooLargeError struct {
-	Bytes, Limit int
+	Bytes int // the size of the message, attributes included, as the broker counts it
+	Limit int // the most that the broker takes, in bytes
 }
 
+// Error says both sizes, in bytes.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("message of %d bytes exceeds the broker's limit of %d", e.Bytes, e.Limit)
 }

@@ -16,23 +16,25 @@ import (
 var ErrInjected = errors.New("pubsubtest: injected fault")
 
 // FaultOptions says what goes wrong, and how often. The zero value injects nothing. Ratios lie between 0, never, and
-// 1, always.
+// 1, always; less counts as 0, more as 1.
 type FaultOptions struct {
 	// Seed makes the faults repeatable: the same seed picks the same messages to duplicate, and the same calls, in
-	// their order, to fail.
+	// their order, to fail. Zero is a seed like any other.
 	Seed uint64
 	// DuplicateRatio is the share of messages that each subscription gets twice, the copy after the original. Which
-	// ones depends on Seed and their IDs alone.
+	// ones depends on Seed and their IDs alone. Zero and negative mean none.
 	DuplicateRatio float64
-	// FailPublishRatio is the share of Publish calls that fail with nothing stored.
+	// FailPublishRatio is the share of Publish calls that fail with nothing stored. Zero and negative mean none.
 	FailPublishRatio float64
-	// LoseConfirmRatio is the share of Publish calls that store everything and fail all the same.
+	// LoseConfirmRatio is the share of Publish calls that store everything and fail all the same. Zero and negative
+	// mean none.
 	LoseConfirmRatio float64
-	// FailFirst says how many Publish calls to a topic fail, with nothing stored, before the first may succeed.
+	// FailFirst says how many Publish calls to a topic fail, with nothing stored, before the first may succeed. Nil, a
+	// topic that is not in it, and a number of zero or less mean none.
 	FailFirst map[string]int
-	// DropAckRatio is the share of Ack calls that report success and do nothing.
+	// DropAckRatio is the share of Ack calls that report success and do nothing. Zero and negative mean none.
 	DropAckRatio float64
-	// FailReceiveRatio is the share of Receive calls that fail, having taken nothing.
+	// FailReceiveRatio is the share of Receive calls that fail, having taken nothing. Zero and negative mean none.
 	FailReceiveRatio float64
 }
 

@@ -35,7 +35,8 @@ type Options struct {
 	// LockTimeout bounds the wait for other processes that migrate, so it must exceed the longest migration. Zero
 	// means 15m; negative means that ctx alone does.
 	LockTimeout time.Duration
-	// Strict makes a database that is newer than the files an error, not a warning.
+	// Strict makes a database that is newer than the files an error, [ErrSchemaTooNew]. False means a warning, and
+	// success with nothing migrated.
 	Strict bool
 	// Logger gets what was applied, and the warning. Nil means slog.Default().
 	Logger *slog.Logger

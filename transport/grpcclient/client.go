@@ -28,8 +28,8 @@ func New(target string, o *Options) (*grpc.ClientConn, error) {
 
 // Interceptor is one interceptor for both kinds of calls. Give both halves to a connection.
 type Interceptor struct {
-	Unary  grpc.UnaryClientInterceptor
-	Stream grpc.StreamClientInterceptor
+	Unary  grpc.UnaryClientInterceptor  // for calls of one request and one answer
+	Stream grpc.StreamClientInterceptor // for all other calls
 }
 
 // Intercept returns an interceptor that does for each call of a connection made elsewhere what the package comment

@@ -41,7 +41,8 @@ const (
 type Options struct {
 	// TLS is how the connection is secured. Nil means TLS with the system's roots.
 	TLS *tls.Config
-	// Insecure makes a cleartext connection, and lets tokens go over one. It excludes TLS.
+	// Insecure makes a cleartext connection, and lets tokens go over one. It excludes TLS. False means TLS, and no
+	// token over anything else.
 	Insecure bool
 
 	// TokenSource yields the bearer token of each call. Nil means none.

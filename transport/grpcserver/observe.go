@@ -37,8 +37,8 @@ const scope = "github.com/mainstay-go/mainstay/transport/grpcserver"
 //	o := grpcserver.Observe(nil)
 //	s := grpc.NewServer(grpc.ChainUnaryInterceptor(o.Unary), grpc.ChainStreamInterceptor(o.Stream))
 type Interceptor struct {
-	Unary  grpc.UnaryServerInterceptor
-	Stream grpc.StreamServerInterceptor
+	Unary  grpc.UnaryServerInterceptor  // for calls of one request and one answer
+	Stream grpc.StreamServerInterceptor // for all other calls
 }
 
 // ObserveOptions say where what is observed goes. The same fields are in [Options].

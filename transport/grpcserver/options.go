@@ -43,11 +43,12 @@ type Options struct {
 
 	// Verifier checks the bearer token of every call; see [Authenticate] for who passes. Nil needs Unauthenticated.
 	Verifier auth.Verifier
-	// Unauthenticated lets everybody do everything: Rules are not applied. It excludes Verifier.
+	// Unauthenticated lets everybody do everything: Rules are not applied. It excludes Verifier. False means that
+	// calls are authenticated: without a Verifier, Run fails.
 	Unauthenticated bool
 	// Rules say who may call what, by full method name ("/package.Service/Method": the constants of the generated code)
 	// or for a whole service by its name ("package.Service"); the method's own rule wins. What has none is for
-	// verified services only. A rule for what is not registered is an error of Run.
+	// verified services only. A rule for what is not registered is an error of Run. Nil means no rules.
 	Rules map[string]Rule
 
 	// MaxReceiveBytes bounds a message that comes in: a larger one is ResourceExhausted. Zero means 4 MiB; negative
@@ -73,7 +74,7 @@ type Options struct {
 	DrainTimeout time.Duration
 
 	// ServerOptions go to grpc.NewServer before those that this struct has fields for, which win. Interceptors given
-	// here run inside of the observed pass, behind authentication.
+	// here run inside of the observed pass, behind authentication. Nil means none.
 	ServerOptions []grpc.ServerOption
 
 	// Logger gets the access log. Nil means slog.Default().

@@ -23,7 +23,8 @@ type EndpointOptions struct {
 	Access transport.Access
 	// Scopes that the caller's credential must carry, all of them. Nil means none.
 	Scopes []string
-	// Status of a success, 200 to 299. Zero means 200, or 204 where there is nothing to send.
+	// Status of a success, 200 to 299. Zero means 200, or 204 where there is nothing to send; any other number makes
+	// [NewEndpoint] panic.
 	Status int
 	// MaxBody bounds the request's body in bytes. Zero means the server's limit, or 1 MiB where no httpserver.Server
 	// set one; negative means no limit.

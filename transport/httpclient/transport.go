@@ -17,7 +17,8 @@ import (
 type TransportOptions struct {
 	// TokenSource yields the bearer token of each request that has no Authorization header yet. Nil means none.
 	TokenSource auth.TokenSource
-	// Audience is whom the token is for. A TokenSource needs one.
+	// Audience is whom the token is for. With a TokenSource, empty makes [NewTransport] panic; without one, Audience
+	// has no effect.
 	Audience string
 	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
 	TracerProvider trace.TracerProvider

@@ -36,6 +36,7 @@ type Options struct {
 	// Nil needs Unauthenticated.
 	Verifier auth.Verifier
 	// Unauthenticated lets everybody do everything: endpoints ask for no caller and no scope. It excludes Verifier.
+	// False means that requests are authenticated: without a Verifier, Run fails.
 	Unauthenticated bool
 	// Public names requests that need no token, for routers that are no http.ServeMux; see [AuthOptions]. Nil means
 	// no others than the mux's own public handlers.
@@ -63,7 +64,7 @@ type Options struct {
 	DrainTimeout time.Duration
 
 	// Unobserved leaves out correlation, span, metrics and access log; recovery stays. It is for a private port whose
-	// traffic is probes and scrapes.
+	// traffic is probes and scrapes. False means that every request is observed.
 	Unobserved bool
 	// Logger gets the access log, and what net/http has to say. Nil means slog.Default().
 	Logger *slog.Logger
