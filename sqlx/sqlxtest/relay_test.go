@@ -32,6 +32,7 @@ func TestRelay(t *testing.T) {
 	t.Run("OneTopicDoesNotHoldUpAnother", twoTopics)
 	t.Run("ReplicasShareWithoutDuplicates", relayReplicas)
 	t.Run("AnotherGoesOnAfterADeath", death)
+	t.Run("CutsABatchOffBeforeAnotherGoesOn", cutOff)
 	t.Run("IsWokenByACommit", woken)
 	t.Run("FinishesTheBatchUnderWay", drains)
 	t.Run("FailsAtOnceWithoutTables", func(t *testing.T) {
@@ -352,6 +353,44 @@ func death(t *testing.T) {
 		}
 		if got := len(b.messages()); got != 14 {
 			t.Errorf("%d copies were sent, want 14: ten, and again the four that nobody recorded", got)
+		}
+	})
+}
+
+// cutOff: a publisher does not return until another replica has sent its batch. By then its context has ended.
+func cutOff(t *testing.T) {
+	const lease = time.Second
+	sqlxtest.Each(t, func(t *testing.T, db *sql.DB, d sqlx.Dialect) {
+		box, slow, other := newBox(t, db, d), newBroker(), newBroker()
+		want := []string{"1", "2", "3"}
+		send(t, db, box, "orders", "k", want...)
+		inside, leave := make(chan context.Context, 1), make(chan struct{})
+		defer close(leave)
+		slow.set(func(ctx context.Context, _ string, _ []*pubsub.Message) error {
+			select {
+			case inside <- ctx:
+			default:
+			}
+			<-leave
+			return errors.New("too late")
+		})
+		relay(t, db, box, slow, &outbox.RelayOptions{Lease: lease})
+		batch := <-inside
+		deadline, _ := batch.Deadline()
+		if got := time.Until(deadline); got > lease*4/5 {
+			t.Errorf("a batch may take %v, want at most four fifths of the lease of %v", got, lease)
+		}
+		other.set(func(context.Context, string, []*pubsub.Message) error {
+			if err := batch.Err(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("another replica sends, and the context of the batch under way = %v, want %v", err, context.DeadlineExceeded)
+			}
+			return nil
+		})
+		relay(t, db, outbox.New(d, nil), other, &outbox.RelayOptions{PollInterval: 50 * time.Millisecond})
+		other.wait(t, len(want))
+		empty(t, db)
+		if got := other.payloads(); !slices.Equal(got, want) {
+			t.Errorf("stored = %q, want %q", got, want)
 		}
 	})
 }
