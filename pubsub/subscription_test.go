@@ -125,6 +125,33 @@ func TestUnboundedAttempts(t *testing.T) {
 	})
 }
 
+// TestEachAttemptHasItsOwnMessage: a handler may leave a goroutine that still reads the message of its attempt.
+func TestEachAttemptHasItsOwnMessage(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		var kept []*pubsub.Message
+		stop := run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
+			kept = append(kept, m)
+			for i, m := range kept {
+				if m.Attempt != i+1 {
+					t.Errorf("at attempt %d, the message of attempt %d says attempt %d", len(kept), i+1, m.Attempt)
+				}
+			}
+			if len(kept) < 3 {
+				return errors.New("not yet")
+			}
+			return nil
+		}, nil))
+		b.publish("orders", &pubsub.Message{})
+		pass(time.Hour)
+		if err := stop(); err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+		if got := len(kept); got != 3 {
+			t.Errorf("the handler ran %d times, want 3", got)
+		}
+	})
+}
+
 func TestHandlersThatDoNotReturn(t *testing.T) {
 	handlers := map[string]pubsub.Handler{
 		"Panic":      func(context.Context, *pubsub.Message) error { panic("oh no") },
