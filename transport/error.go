@@ -133,7 +133,7 @@ type FieldViolation struct {
 // cause is not: it is for the log of the process that made it. Clients return the same *Error that the server
 // built, less the cause and with Remote set, so that errors.As(err, &e) works on both ends.
 type Error struct {
-	Code    Code             // what kind of failure; never OK, its zero value
+	Code    Code             // what kind of failure; never OK, its zero value, which is sent as Unknown
 	Message string           // safe to send
 	Fields  []FieldViolation // what is wrong with the request, field by field
 	// Delay is how long the caller should wait before it tries again (Retry-After, RetryInfo). Zero says nothing.
@@ -198,7 +198,8 @@ func (e *Error) RetryAfter() time.Duration { return e.Delay }
 //
 // A Remote error passes on as it is, with three exceptions. Unauthenticated and PermissionDenied were about this
 // process's credential, which is no matter of its caller's: Internal. Canceled means that the callee gave up, not
-// that the caller left: Unavailable. AsError(nil) is nil.
+// that the caller left: Unavailable. An Error whose Code nobody set is Unknown: no error is sent as a success.
+// AsError(nil) is nil.
 func AsError(err error) *Error {
 	var e *Error
 	var wait interface{ RetryAfter() time.Duration }
@@ -221,6 +222,11 @@ func AsError(err error) *Error {
 
 // passedOn returns what this process sends where e is the coded error of err's chain.
 func (e *Error) passedOn(err error) *Error {
+	if e.Code == OK {
+		coded := *e
+		coded.Code, coded.cause = Unknown, err
+		return &coded
+	}
 	if !e.Remote {
 		return e
 	}

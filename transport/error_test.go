@@ -131,6 +131,7 @@ func TestAsError(t *testing.T) {
 		{"PassesARemoteErrorOn", remote(transport.NotFound), transport.NotFound, "from afar"},
 		{"KeepsOurCredentialFromOurCaller", remote(transport.Unauthenticated), transport.Internal, "internal error"},
 		{"KeepsOurRightsFromOurCaller", remote(transport.PermissionDenied), transport.Internal, "internal error"},
+		{"NoErrorIsASuccess", &transport.Error{Message: "no code"}, transport.Unknown, "no code"},
 		{"ACalleeThatGaveUpIsUnavailable", remote(transport.Canceled), transport.Unavailable, "not available now"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
