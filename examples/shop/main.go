@@ -43,6 +43,11 @@ func run(args []string) int {
 	} else if err != nil {
 		return 2
 	}
+	if *broker != "" {
+		if err := platform.CheckBroker(*broker); err != nil {
+			return report(err)
+		}
+	}
 	if *isDemo {
 		return report(runDemo(demo.Options{
 			Services: names(), Orders: *orders, Broker: *broker, DB: *db, Out: os.Stdout,

@@ -20,8 +20,8 @@ func TestBroker(t *testing.T) {
 	t.Run("DownAtStartIsWaitedFor", func(t *testing.T) {
 		port := freePort(t)
 		s := startShop(t, options{broker: "nats://127.0.0.1:" + strconv.Itoa(port)})
-		await(t, "a service to ask for the broker", func() bool {
-			return len(s.logs.linesWith("runner=platform.Declare")) > 0
+		await(t, "a service to say what it waits for", func() bool {
+			return len(s.logs.linesWith("level=WARN msg=\"waiting for the broker\"")) > 0
 		})
 		server, err := natsd.StartAt(t.TempDir(), port)
 		if err != nil {

@@ -2,6 +2,11 @@ package platform
 
 import (
 	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,14 +24,19 @@ const brokerPatience = time.Minute
 
 // Connect returns a client of the broker that the flags name. The broker may be down: the connection is made when it
 // comes up, and made again whenever it is lost. Readiness does not ask for it: a service whose events wait in its
-// outbox answers its callers all the same.
+// outbox answers its callers all the same. What can never be a broker's URL is an error at once.
 func (p *Platform) Connect() (*pubsub.Client, error) {
+	if err := CheckBroker(p.Broker); err != nil {
+		return nil, err
+	}
 	nc, err := nats.Connect(p.Broker,
-		nats.Name(p.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond))
+		nats.Name(p.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectErrHandler(p.notConnected))
 	if err != nil {
 		return nil, err
 	}
 	p.onClose(func() error { nc.Close(); return nil })
+	p.nats = nc
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
@@ -40,19 +50,83 @@ func (p *Platform) Connect() (*pubsub.Client, error) {
 	}), nil
 }
 
-// Declare creates the topics that are missing. It waits for a broker that is down, a minute at most.
-func Declare(client *pubsub.Client, topics ...pubsub.Named) mainstay.Runner {
+// notConnected keeps the reason why there is no connection. That no server is left is none: the next try has one.
+func (p *Platform) notConnected(_ *nats.Conn, err error) {
+	if !errors.Is(err, nats.ErrNoServers) {
+		p.natsErr.Store(&err)
+	}
+}
+
+// CheckBroker returns an error unless urls is what Config.Broker takes: the URL of a NATS server, or those of a cluster
+// with commas in between. The error is silent about urls, which may hold a password.
+func CheckBroker(urls string) error {
+	for s := range strings.SplitSeq(urls, ",") {
+		u, err := url.Parse(strings.TrimSpace(s))
+		if err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Hostname() == "" {
+			return errBroker
+		}
+		if port := u.Port(); port != "" {
+			if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+				return errBroker
+			}
+		}
+	}
+	return nil
+}
+
+var errBroker = errors.New(`-broker: want the URL of a NATS server, "nats://host:port"`)
+
+// Declare creates the topics that are missing, by the client that [Platform.Connect] returned. It waits for a broker
+// that is down, a minute at most, and says so in the log.
+func (p *Platform) Declare(client *pubsub.Client, topics ...pubsub.Named) mainstay.Runner {
+	return mainstay.Once((&declaration{p: p, client: client, topics: topics}).Run)
+}
+
+// declaration is a type, not a closure, for its name in errors and logs: platform.(*declaration).Run.
+type declaration struct {
+	p      *Platform
+	client *pubsub.Client
+	topics []pubsub.Named
+	warned bool
+}
+
+// Run declares the topics. Where ctx ends meanwhile it returns ctx.Err() as it is: nothing went wrong.
+func (d *declaration) Run(ctx context.Context) error {
 	patience := resilience.New("broker", &resilience.Options{
 		Timeout: brokerPatience,
 		Retry:   resilience.RetryOptions{MaxAttempts: 1000, MaxBackoff: time.Second},
 		Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
 	})
-	return mainstay.Once(func(ctx context.Context) error {
-		_, err := resilience.Do(ctx, patience, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, client.Declare(ctx, topics...)
-		})
-		return err
+	_, err := resilience.Do(ctx, patience, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, d.try(ctx)
 	})
+	switch {
+	case err == nil && d.warned:
+		d.p.Logger.InfoContext(ctx, "the broker is there")
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}
+
+// try tries once, and logs the first failure whose reason is known: the last one is returned in the end.
+func (d *declaration) try(ctx context.Context) error {
+	err := d.declare(ctx)
+	if err != nil && !errors.Is(err, nats.ErrDisconnected) && ctx.Err() == nil && !d.warned {
+		d.warned = true
+		d.p.Logger.WarnContext(ctx, "waiting for the broker", "patience", brokerPatience, "error", err)
+	}
+	return err
+}
+
+func (d *declaration) declare(ctx context.Context) error {
+	if !d.p.nats.IsConnected() { // a request would only time out, and not say why
+		if err := d.p.natsErr.Load(); err != nil {
+			return *err
+		}
+		return nats.ErrDisconnected
+	}
+	return d.client.Declare(ctx, d.topics...)
 }
 
 // Subscription returns the options of the service's subscriptions.

@@ -12,7 +12,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -51,6 +53,8 @@ type Platform struct {
 
 	level      *slog.LevelVar
 	wrapBroker func(driver.Broker) driver.Broker
+	nats       *nats.Conn            // set by Connect
+	natsErr    atomic.Pointer[error] // why it is not connected, nil where that is not known
 	health     *health.Checks
 	started    chan struct{} // closed once every runner is ready
 	closers    []func() error

@@ -33,7 +33,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	s := &service{box: db.Outbox, log: p.Logger}
 	return []mainstay.Runner{
 		db.Migrate(db.MigrateOutbox, db.Inbox.Migrate),
-		platform.Declare(broker, contract.OrderCreated, contract.StockReserved),
+		p.Declare(broker, contract.OrderCreated, contract.StockReserved),
 		db.Tidy(),
 		db.Relay(broker),
 		inbox.Subscribe(db.Inbox, broker, contract.OrderCreated, p.Name, s.orderCreated, p.Subscription()),

@@ -31,7 +31,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	s := &service{log: p.Logger}
 	return []mainstay.Runner{
 		db.Migrate(db.Inbox.Migrate),
-		platform.Declare(broker, contract.PaymentCharged),
+		p.Declare(broker, contract.PaymentCharged),
 		db.Tidy(),
 		inbox.Subscribe(db.Inbox, broker, contract.PaymentCharged, p.Name, s.paymentCharged, p.Subscription()),
 	}, nil

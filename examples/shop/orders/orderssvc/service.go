@@ -51,7 +51,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	httpapi.Handle(mux, contract.GetOrder, s.getOrder)
 	return []mainstay.Runner{
 		db.Migrate(db.MigrateOutbox, db.Inbox.Migrate),
-		platform.Declare(broker, contract.OrderCreated, contract.PaymentCharged),
+		p.Declare(broker, contract.OrderCreated, contract.PaymentCharged),
 		db.Tidy(),
 		db.Relay(broker),
 		inbox.Subscribe(db.Inbox, broker, contract.PaymentCharged, p.Name, s.paymentCharged, p.Subscription()),

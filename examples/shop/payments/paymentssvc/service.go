@@ -31,7 +31,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	s := &service{box: db.Outbox, log: p.Logger}
 	return []mainstay.Runner{
 		db.Migrate(db.MigrateOutbox, db.Inbox.Migrate),
-		platform.Declare(broker, contract.StockReserved, contract.PaymentCharged),
+		p.Declare(broker, contract.StockReserved, contract.PaymentCharged),
 		db.Tidy(),
 		db.Relay(broker),
 		inbox.Subscribe(db.Inbox, broker, contract.StockReserved, p.Name, s.stockReserved, p.Subscription()),
