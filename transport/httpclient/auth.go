@@ -6,7 +6,10 @@ import (
 	"net/http"
 )
 
-var errNoAudience = errors.New("a TokenSource without an Audience: a token for nobody is a token for everybody")
+var (
+	errNoAudience    = errors.New("a TokenSource without an Audience: a token for nobody is a token for everybody")
+	errNoTokenSource = errors.New("an Audience without a TokenSource: each call would be refused")
+)
 
 // authorize adds the token, unless r has a credential or was redirected away from where the token belongs.
 func (t *roundTripper) authorize(r *http.Request) error {

@@ -33,7 +33,7 @@ type Options struct {
 	Timeout time.Duration
 	// TokenSource yields the bearer token of each attempt that has no Authorization header yet. Nil means none.
 	TokenSource auth.TokenSource
-	// Audience is whom the token is for. Empty is an error with a TokenSource; without one, Audience has no effect.
+	// Audience is whom the token is for. One of TokenSource and Audience without the other is an error.
 	Audience string
 	// Policy guards the calls, see the package comment. Share one among the clients of one dependency. Nil means
 	// none: one attempt, within Timeout.

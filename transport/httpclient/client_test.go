@@ -190,6 +190,10 @@ func TestDoResolves(t *testing.T) {
 		t.Error("Err of a base URL that is none: nil")
 	}
 	o := &httpclient.Options{TokenSource: issuer, Registerer: prometheus.NewRegistry()}
+	forgotten := &httpclient.Options{Audience: "users", Registerer: prometheus.NewRegistry()}
+	if err := httpclient.New("http://users", forgotten).Err(); err == nil {
+		t.Error("an Audience without a TokenSource is accepted")
+	}
 	if err := httpclient.New("http://users", o).Err(); err == nil {
 		t.Error("Err of a token for nobody: nil")
 	}

@@ -17,8 +17,7 @@ import (
 type TransportOptions struct {
 	// TokenSource yields the bearer token of each request that has no Authorization header yet. Nil means none.
 	TokenSource auth.TokenSource
-	// Audience is whom the token is for. With a TokenSource, empty makes [NewTransport] panic; without one, Audience
-	// has no effect.
+	// Audience is whom the token is for. One of TokenSource and Audience without the other makes [NewTransport] panic.
 	Audience string
 	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
 	TracerProvider trace.TracerProvider
@@ -32,8 +31,8 @@ type TransportOptions struct {
 // that are not of this package. Nil base is http.DefaultTransport, nil options are defaults. Where a redirect leaves the
 // origin of the first request, the token stays behind.
 //
-// It panics where Registerer holds another metric of the same name, and on a TokenSource without an Audience: mistakes
-// that start-up shows.
+// It panics where Registerer holds another metric of the same name, and on one of TokenSource and Audience without
+// the other: mistakes that start-up shows.
 func NewTransport(base http.RoundTripper, o *TransportOptions) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -57,8 +56,11 @@ type roundTripper struct {
 }
 
 func newTransport(base http.RoundTripper, o TransportOptions) (*roundTripper, error) {
-	if o.TokenSource != nil && o.Audience == "" {
+	switch {
+	case o.TokenSource != nil && o.Audience == "":
 		return nil, errNoAudience
+	case o.TokenSource == nil && o.Audience != "":
+		return nil, errNoTokenSource
 	}
 	obs, err := newObserver(o)
 	return &roundTripper{base: base, tokens: o.TokenSource, audience: o.Audience, observer: obs}, err
