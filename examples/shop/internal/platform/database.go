@@ -55,7 +55,7 @@ func (p *Platform) OpenDB(ctx context.Context, files fs.FS) (*DB, error) {
 	p.check("database", db.PingContext)
 	return &DB{
 		DB: db, p: p, dialect: dialect, migrations: migrations,
-		Outbox: outbox.New(dialect, nil),
+		Outbox: outbox.New(dialect, &outbox.Options{Logger: p.Logger}),
 		Inbox:  inbox.New(db, dialect, &inbox.Options{Logger: p.Logger, Registerer: p.Registry}),
 	}, nil
 }

@@ -1,0 +1,34 @@
+package platform
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestOpenDB(t *testing.T) {
+	t.Run("LogsMigrationsAsTheService", func(t *testing.T) {
+		var logs bytes.Buffer
+		db := "sqlite:" + filepath.Join(t.TempDir(), "payments.db")
+		p, err := New(t.Context(), Config{Name: "payments", DB: db, LogFormat: "text"}, &Options{Logs: &logs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		files := fstest.MapFS{"migrations/0001_things.sql": {Data: []byte("CREATE TABLE things (id INTEGER)")}}
+		opened, err := p.OpenDB(t.Context(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := opened.Migrate(opened.MigrateOutbox, opened.Inbox.Migrate).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []string{"schema_migrations", "mainstay_outbox_migrations", "mainstay_inbox_migrations"} {
+			if !strings.Contains(logs.String(), "table="+table+" ") {
+				t.Errorf("the service's log has no line of %s:\n%s", table, &logs)
+			}
+		}
+	})
+}
