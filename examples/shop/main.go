@@ -43,10 +43,12 @@ func run(args []string) int {
 	} else if err != nil {
 		return 2
 	}
-	if *broker != "" {
-		if err := platform.CheckBroker(*broker); err != nil {
-			return report(err)
-		}
+	if fs.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "shop: %q is neither a flag nor a service\n", fs.Arg(0))
+		return 2
+	}
+	if err := check(*broker, *db); err != nil {
+		return report(err)
 	}
 	if *isDemo {
 		return report(runDemo(demo.Options{
@@ -56,6 +58,16 @@ func run(args []string) int {
 	return report(serve(context.Background(), options{
 		broker: *broker, db: *db, secretFile: *secret, logs: os.Stderr, out: os.Stdout,
 	}))
+}
+
+// check refuses what can never be right, before anything starts.
+func check(broker, db string) error {
+	if broker != "" {
+		if err := platform.CheckBroker(broker); err != nil {
+			return err
+		}
+	}
+	return platform.CheckDatabases(db)
 }
 
 func report(err error) int {

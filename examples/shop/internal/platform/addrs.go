@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -38,11 +39,14 @@ func FreeAddrs(n int) ([]string, error) {
 }
 
 // Databases returns a database for each service: on the PostgreSQL server of base where that is not "", else a SQLite
-// file in dir.
+// file in dir. A base that [CheckDatabases] refuses is an error.
 func Databases(ctx context.Context, base, dir string, services []string) (map[string]string, error) {
+	if err := CheckDatabases(base); err != nil {
+		return nil, err
+	}
 	dbs := make(map[string]string, len(services))
 	for _, name := range services {
-		if base == "" || strings.HasPrefix(base, "sqlite:") {
+		if base == "" {
 			dbs[name] = "sqlite:" + filepath.Join(dir, name+".db")
 			continue
 		}
@@ -53,4 +57,15 @@ func Databases(ctx context.Context, base, dir string, services []string) (map[st
 		dbs[name] = db
 	}
 	return dbs, nil
+}
+
+// CheckDatabases returns an error unless base is what [Databases] takes: "" or the URL of a PostgreSQL server. One
+// SQLite file is none: each service has a database of its own. The error is silent about base, which may hold a
+// password.
+func CheckDatabases(base string) error {
+	if base == "" || strings.HasPrefix(base, "postgres://") || strings.HasPrefix(base, "postgresql://") {
+		return nil
+	}
+	return errors.New(`-db: want "postgres://host/name", where each service gets a database of its own; ` +
+		`"sqlite:file" is for a service that runs alone`)
 }

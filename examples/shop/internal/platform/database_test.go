@@ -32,3 +32,20 @@ func TestOpenDB(t *testing.T) {
 		}
 	})
 }
+
+func TestDatabases(t *testing.T) {
+	t.Run("AreFilesWithoutAServer", func(t *testing.T) {
+		dbs, err := Databases(t.Context(), "", "/dir", []string{"orders", "users"})
+		if err != nil || len(dbs) != 2 || dbs["orders"] != "sqlite:/dir/orders.db" || dbs["users"] != "sqlite:/dir/users.db" {
+			t.Errorf("Databases = %q, %v, want a file each, nil", dbs, err)
+		}
+	})
+	for _, base := range []string{"sqlite:/tmp/shop.db", "mysql://u:hunter2@h/n", "hunter2"} {
+		t.Run("Refuse/"+base[:5], func(t *testing.T) {
+			dbs, err := Databases(t.Context(), base, "/dir", []string{"orders"})
+			if err == nil || !strings.Contains(err.Error(), "-db") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Databases = %q, %v, want an error that names the flag and not the password", dbs, err)
+			}
+		})
+	}
+}

@@ -180,7 +180,7 @@ func (c Config) standAlone() (_ Config, cleanUp func() error, err error) {
 }
 
 // Main is the whole main function of a service: it reads the flags, runs the service until ctx ends or a signal comes,
-// and returns the exit status.
+// and returns the exit status: 0 for a clean end, 1 for an error, 2 for a command line that is wrong.
 func Main(ctx context.Context, name string, args []string, wire Wire, o *Options) int {
 	if o == nil {
 		o = &Options{}
@@ -194,6 +194,10 @@ func Main(ctx context.Context, name string, args []string, wire Wire, o *Options
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
+		return 2
+	}
+	if fs.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "%s: unexpected argument %q: only flags are taken\n", name, fs.Arg(0))
 		return 2
 	}
 	if err := run(ctx, c, wire, o); err != nil {

@@ -129,8 +129,8 @@ func TestMainFunction(t *testing.T) {
 	for _, c := range []struct {
 		arg  string
 		want int
-	}{{"-help", 0}, {"-nonsense", 2}} {
-		t.Run("Flag"+c.arg, func(t *testing.T) {
+	}{{"-help", 0}, {"-nonsense", 2}, {"surplus", 2}} {
+		t.Run("Argument/"+c.arg, func(t *testing.T) {
 			if got := Main(t.Context(), "orders", []string{c.arg}, nothing, nil); got != c.want {
 				t.Errorf("exit status = %d, want %d", got, c.want)
 			}
