@@ -60,6 +60,19 @@ func TestPlaceOrder(t *testing.T) {
 		long.IdempotencyKey = strings.Repeat("k", 201)
 		wantViolation(t, long, "Idempotency-Key")
 	})
+	t.Run("BoundsTheNames", func(t *testing.T) {
+		long := good
+		long.CustomerID = strings.Repeat("c", contract.MaxCustomerIDBytes)
+		long.SKU = strings.Repeat("s", contract.MaxSKUBytes)
+		if _, err := contract.PlaceOrder.Call(t.Context(), serve(accept), long); err != nil {
+			t.Errorf("Call with the longest names = %v, want nil", err)
+		}
+		customer, sku := long, long
+		customer.CustomerID += "c"
+		wantViolation(t, customer, "customer_id")
+		sku.SKU += "s"
+		wantViolation(t, sku, "sku")
+	})
 	for _, n := range []int{-1, contract.MaxQuantity + 1} {
 		t.Run(fmt.Sprint("RefusesQuantity/", n), func(t *testing.T) {
 			bad := good
