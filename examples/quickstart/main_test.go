@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // TestMain is the program itself where the test below starts it.
@@ -19,12 +21,15 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func TestQuickstart(t *testing.T) {
 	const addr = "127.0.0.1:8080"
 	if l, err := net.Listen("tcp", addr); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("the port is not free: %v", err)
+		}
 		t.Skipf("somebody else has the port: %v", err)
 	} else if err := l.Close(); err != nil {
 		t.Fatal(err)
