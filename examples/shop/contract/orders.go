@@ -10,8 +10,8 @@ import (
 // MaxQuantity bounds how many of one product an order may ask for.
 const MaxQuantity = 100
 
-// Bounds of what a customer and a product are called, in bytes: more than any of the shop's own needs, and little enough
-// to be stored by every service and carried by every event of the order.
+// Bounds of what a customer and a product are called, in bytes: more than any of the shop's own needs, and little
+// enough to be stored by every service and carried by every event of the order.
 const (
 	MaxCustomerIDBytes = 100
 	MaxSKUBytes        = 100
