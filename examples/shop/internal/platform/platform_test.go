@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func TestServiceDatabase(t *testing.T) {
 }
 
 func TestMainFunction(t *testing.T) {
-	nothing := func(context.Context, *Platform) ([]mainstay.Runner, error) { return nil, nil }
+	nothing := func(context.Context, *Platform) ([]mainstay.Runner, error) { return nil, errors.New("nothing to run") }
 	t.Run("RunsAloneAndEndsCleanly", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
