@@ -115,16 +115,20 @@ func awaitServer(u *url.URL, logFile string) error {
 		return err
 	}
 	defer db.Close()
-	deadline := time.Now().Add(30 * time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for {
-		if err = db.PingContext(context.Background()); err == nil {
+		if err = db.PingContext(ctx); err == nil {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			log, _ := os.ReadFile(logFile)
 			return fmt.Errorf("sqlxtest: the server does not answer: %w: %s", err, log)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
