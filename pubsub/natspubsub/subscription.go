@@ -317,11 +317,13 @@ func (s *subscription) pause(ctx context.Context) error {
 
 // recover attaches again when nobody answers for the consumer: somebody deleted it, or its leader is away.
 func (s *subscription) recover(ctx context.Context) error {
-	s.b.forgetStream(s.o.Topic)
-	if err := s.attach(ctx, s.last+1); err != nil {
+	// The server tells a stream's consumers before it has removed the stream's files, and would remove those of a
+	// stream that takes the name meanwhile.
+	if err := s.pause(ctx); err != nil {
 		return err
 	}
-	return s.pause(ctx)
+	s.b.forgetStream(s.o.Topic)
+	return s.attach(ctx, s.last+1)
 }
 
 // lost ends the open request when no answer can come any more.
