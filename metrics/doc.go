@@ -9,6 +9,8 @@
 //	…
 //	red.Observe(ctx, time.Since(start), "reindex", "")
 //
+// Where the labels are known beforehand, [RED.With] resolves them once, and [Series.Observe] then allocates nothing.
+//
 // What it promises: a label value from outside never panics, whatever its bytes ([RED]); two servers of one process
 // share instruments instead of failing on the second registration ([Register]); a label filled from outside makes a
 // bounded number of series ([Values]); a scrape shows exemplars, and one broken collector does not hide the others

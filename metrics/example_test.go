@@ -38,14 +38,18 @@ func ExampleNewRED() {
 }
 
 func ExampleValues() {
-	tenants := metrics.NewValues(2) // kept for the life of the process
+	tenants, err := metrics.NewValues(prometheus.NewRegistry(), "tenant", 2) // kept for the life of the process
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	for _, tenant := range []string{"ada", "bo", "mallory-1", "mallory-2", "ada"} {
 		fmt.Println(tenants.Label(tenant))
 	}
 	// Output:
 	// ada
 	// bo
-	// _OTHER
-	// _OTHER
+	// __other__
+	// __other__
 	// ada
 }

@@ -7,11 +7,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // DurationBuckets returns the bucket bounds, in seconds, that the semantic conventions advise for request durations
@@ -62,9 +62,10 @@ func (o *REDOptions) validate() error {
 // They take label values by position and panic when there are more or fewer than the options named: a mistake of the
 // program that its first request shows. The values' content never panics: bytes that are not UTF-8 become U+FFFD.
 type RED struct {
-	duration  *prometheus.HistogramVec
-	inFlight  *prometheus.GaugeVec
-	exemplars *exemplars
+	duration *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
+	turns    turns
+	series   sync.Map // from prometheus.Observer to *Series
 }
 
 // NewRED registers the instruments with reg, nil for prometheus.DefaultRegisterer. Instruments that reg has already
@@ -77,7 +78,7 @@ func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
 	if len(o.Buckets) == 0 {
 		o.Buckets = DurationBuckets()
 	}
-	r := &RED{exemplars: newExemplars(o.Buckets)}
+	r := &RED{turns: turns{start: time.Now(), bounds: o.Buckets}}
 	var err error
 	r.duration, err = Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: o.Name, Help: o.Help, Buckets: o.Buckets,
@@ -118,18 +119,10 @@ func Register[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error)
 	return c, fmt.Errorf("metrics: register: %w", err)
 }
 
-// Observe records one operation that took d. There must be as many values as Labels; the caller sees to it that they
-// are few ([Values] helps), and keeps the slice. Where ctx has a sampled span, its trace ID becomes the exemplar of
-// the bucket that d falls in, unless that has one of the last second.
+// Observe records one operation that took d; see [Series.Observe]. There must be as many values as Labels; the caller
+// sees to it that they are few ([Values] helps), and keeps the slice.
 func (r *RED) Observe(ctx context.Context, d time.Duration, values ...string) {
-	o := r.duration.WithLabelValues(validUTF8(values)...)
-	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
-		if eo, ok := o.(prometheus.ExemplarObserver); ok && r.exemplars.due(o, d.Seconds()) {
-			eo.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": sc.TraceID().String()})
-			return
-		}
-	}
-	o.Observe(d.Seconds())
+	r.With(values...).Observe(ctx, d)
 }
 
 // InFlight returns the gauge for values, to be incremented at the beginning and decremented at the end. There must be
@@ -141,6 +134,9 @@ func (r *RED) InFlight(values ...string) prometheus.Gauge {
 	return r.inFlight.WithLabelValues(validUTF8(values)...)
 }
 
+// replacement stands for each run of bytes that are not UTF-8.
+const replacement = "\uFFFD"
+
 // validUTF8 returns values where they are UTF-8, else a mended copy: the slice may be the caller's own.
 func validUTF8(values []string) []string {
 	for i, v := range values {
@@ -149,7 +145,7 @@ func validUTF8(values []string) []string {
 		}
 		mended := slices.Clone(values)
 		for j := i; j < len(mended); j++ {
-			mended[j] = strings.ToValidUTF8(mended[j], "\uFFFD")
+			mended[j] = strings.ToValidUTF8(mended[j], replacement)
 		}
 		return mended
 	}

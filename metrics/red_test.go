@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -166,6 +167,61 @@ func TestRED(t *testing.T) {
 		}
 	})
 
+	t.Run("ResolvesALabelSetOnce", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		red := newRED(t, reg)
+		s := red.With("GET", "200")
+		if again := red.With("GET", "200"); again != s {
+			t.Errorf("With: got %p and %p for one label set, want one series", s, again)
+		}
+		s.Observe(t.Context(), time.Second)
+		red.Observe(t.Context(), time.Second, "GET", "200")
+		red.With("\xff", "200").Observe(t.Context(), time.Second)
+		got := map[string]uint64{}
+		for _, m := range family(t, reg, "test_duration_seconds").GetMetric() {
+			got[m.GetLabel()[0].GetValue()] = m.GetHistogram().GetSampleCount()
+		}
+		if want := map[string]uint64{"GET": 2, "\uFFFD": 1}; !maps.Equal(got, want) {
+			t.Errorf("counts: got %v, want %v", got, want)
+		}
+	})
+
+	t.Run("PanicsOnAWrongCountOfValues", func(t *testing.T) {
+		red := newRED(t, prometheus.NewRegistry())
+		for name, f := range map[string]func(){
+			"With":     func() { red.With("GET") },
+			"Observe":  func() { red.Observe(t.Context(), time.Second, "GET", "200", "more") },
+			"InFlight": func() { red.InFlight() },
+		} {
+			if recovered(f) == nil {
+				t.Errorf("%s: got no panic, want one", name)
+			}
+		}
+	})
+
+	t.Run("TakesLessThanNothingForNothing", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		newRED(t, reg).Observe(t.Context(), -time.Hour, "GET", "200")
+		h := family(t, reg, "test_duration_seconds").GetMetric()[0].GetHistogram()
+		if h.GetSampleCount() != 1 || h.GetSampleSum() != 0 {
+			t.Errorf("got count %d, sum %v; want 1 and 0", h.GetSampleCount(), h.GetSampleSum())
+		}
+	})
+
+	t.Run("AllocatesNothingOnAResolvedSeries", func(t *testing.T) {
+		red := newRED(t, prometheus.NewRegistry())
+		ctx, _ := sampledContext(t)
+		s, g := red.With("GET", "200"), red.InFlight("GET")
+		s.Observe(ctx, time.Millisecond) // leaves the exemplar of this second
+		if got := testing.AllocsPerRun(100, func() {
+			g.Inc()
+			s.Observe(ctx, time.Millisecond)
+			g.Dec()
+		}); got != 0 {
+			t.Errorf("got %v allocations, want 0", got)
+		}
+	})
+
 	t.Run("CountsInParallel", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		red := newRED(t, reg)
@@ -188,6 +244,12 @@ func TestRED(t *testing.T) {
 			t.Errorf("in flight: got %v, want 0", got)
 		}
 	})
+}
+
+func recovered(f func()) (v any) {
+	defer func() { v = recover() }()
+	f()
+	return nil
 }
 
 func BenchmarkObserve(b *testing.B) {

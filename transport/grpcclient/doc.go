@@ -9,7 +9,8 @@
 // # What it promises
 //
 // Every attempt of a call is one client span, whose context travels as W3C trace context, and one sample of
-// rpc_client_call_duration_seconds, whose method label has at most 500 values before it says "_OTHER". Any code but OK
+// rpc_client_call_duration_seconds, whose method label has at most 500 values before it says "_OTHER" and
+// metrics_label_values_overflowed_total counts. Any code but OK
 // is an error to the span; a call that its own caller cancelled is none. A stream is observed until its end, however it
 // comes.
 //

@@ -61,7 +61,7 @@ func (o *observer) method(full string) *method {
 		return m.(*method)
 	}
 	label := o.labels.Label(rpc.Method(full))
-	if label == rpc.Other {
+	if label == rpc.Other || label == metrics.Overflow {
 		return o.other
 	}
 	m, _ := o.methods.LoadOrStore(full, newMethod(label))
@@ -77,8 +77,12 @@ func newObserver(o *Options) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
+	labels, err := metrics.NewValues(o.Registerer, "rpc_method", maxMethods)
+	if err != nil {
+		return nil, err
+	}
 	obs := &observer{
-		propagator: o.Propagator, red: red, labels: metrics.NewValues(maxMethods), other: newMethod(rpc.Other),
+		propagator: o.Propagator, red: red, labels: labels, other: newMethod(rpc.Other),
 	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}

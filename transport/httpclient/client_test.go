@@ -59,6 +59,9 @@ func (f *fixture) series(t *testing.T) map[string]uint64 {
 	}
 	counts := make(map[string]uint64)
 	for _, family := range families {
+		if family.GetName() != "http_client_request_duration_seconds" {
+			continue
+		}
 		for _, m := range family.GetMetric() {
 			label := make(map[string]string)
 			for _, l := range m.GetLabel() {

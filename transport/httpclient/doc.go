@@ -7,7 +7,8 @@
 // # What it promises
 //
 // Every attempt is one client span, whose context travels as W3C trace context, and one sample of
-// http_client_request_duration_seconds; both end with the response's header. A response of 4xx or 5xx is an error to
+// http_client_request_duration_seconds; both end with the response's header. The label server_address has at most 100
+// values before it says "__other__", and metrics_label_values_overflowed_total counts that. A response of 4xx or 5xx is an error to
 // the span; a call that its own caller cancelled is none. The URL's query is in no span: it may hold secrets.
 //
 // The token goes to the base URL's origin alone. A redirect to another origin is not followed: it is the answer.

@@ -42,6 +42,10 @@ func newObserver(o TransportOptions) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
+	servers, err := metrics.NewValues(o.Registerer, "server_address", maxServers)
+	if err != nil {
+		return nil, err
+	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = otel.GetTracerProvider()
 	}
@@ -52,7 +56,7 @@ func newObserver(o TransportOptions) (*observer, error) {
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
 		propagator: o.Propagator,
 		red:        red,
-		servers:    metrics.NewValues(maxServers),
+		servers:    servers,
 	}, nil
 }
 
