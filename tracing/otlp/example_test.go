@@ -7,10 +7,11 @@ import (
 
 	"github.com/mainstay-go/mainstay/tracing"
 	"github.com/mainstay-go/mainstay/tracing/otlp"
+	"github.com/mainstay-go/mainstay/tracing/otlp/otlptest"
 )
 
 func Example() {
-	collector := &receiver{} // stands in for the collector that you have
+	collector := &otlptest.Receiver{} // stands in for the collector that you have
 	server := httptest.NewServer(collector)
 	defer server.Close()
 
@@ -32,8 +33,8 @@ func Example() {
 
 	stop()
 	fmt.Println(tp.Run(ctx)) // usually one of the runners of mainstay.Run
-	for name, s := range collector.spans() {
-		fmt.Println(s.service+":", name)
+	for _, s := range collector.Spans() {
+		fmt.Println(s.Resource["service.name"]+":", s.Name)
 	}
 	// Output:
 	// <nil>

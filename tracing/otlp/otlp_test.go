@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/tracing"
 	"github.com/mainstay-go/mainstay/tracing/otlp"
+	"github.com/mainstay-go/mainstay/tracing/otlp/otlptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -87,8 +90,8 @@ func each(t *testing.T, f func(t *testing.T, w wire)) {
 // TestExport follows one order through two services, each with its own exporter to one collector.
 func TestExport(t *testing.T) {
 	each(t, func(t *testing.T, w wire) {
-		r := &receiver{}
-		o := &otlp.Options{Endpoint: "http://" + w.serve(t, r, nil)}
+		r := otlptest.NewReceiver(t)
+		o := &otlp.Options{Endpoint: w.url(r)}
 		orders, inventory := setup(t, "orders", open(t, w, o), 0), setup(t, "inventory", open(t, w, o), 0)
 		traceID := placeOrder(t, orders, inventory)
 		for _, p := range []*tracing.Provider{orders, inventory} {
@@ -97,7 +100,10 @@ func TestExport(t *testing.T) {
 			}
 		}
 
-		got := r.spans()
+		got := map[string]otlptest.Span{}
+		for _, s := range r.Spans() {
+			got[s.Name] = s
+		}
 		for name, want := range map[string]struct {
 			service, parent string
 			kind            pb.Span_SpanKind
@@ -124,9 +130,10 @@ func TestExport(t *testing.T) {
 			if want.parent != "" {
 				parent = got[want.parent].SpanId
 			}
-			if s.service != want.service || s.scope != "shop" || s.Kind != want.kind || string(s.ParentSpanId) != string(parent) {
+			service := s.Resource["service.name"]
+			if service != want.service || s.Scope != "shop" || s.Kind != want.kind || string(s.ParentSpanId) != string(parent) {
 				t.Errorf("%s: got service %q, scope %q, %v, parent %x; want %q, shop, %v, %x",
-					name, s.service, s.scope, s.Kind, s.ParentSpanId, want.service, want.kind, parent)
+					name, service, s.Scope, s.Kind, s.ParentSpanId, want.service, want.kind, parent)
 			}
 			if string(s.TraceId) != string(traceID[:]) {
 				t.Errorf("%s: got trace %x, want %x", name, s.TraceId, traceID)
@@ -162,7 +169,7 @@ func placeOrder(t *testing.T, orders, inventory *tracing.Provider) trace.TraceID
 }
 
 // checkDetails checks what else a span holds: attributes, events, status, and a link to linked.
-func checkDetails(t *testing.T, s, linked span) {
+func checkDetails(t *testing.T, s, linked otlptest.Span) {
 	t.Helper()
 	if len(s.GetAttributes()) != 1 || s.Attributes[0].Key != "items" || s.Attributes[0].Value.GetIntValue() != 3 {
 		t.Errorf("got attributes %v, want items 3", s.GetAttributes())
@@ -181,37 +188,37 @@ func checkDetails(t *testing.T, s, linked span) {
 func TestOptions(t *testing.T) {
 	each(t, func(t *testing.T, w wire) {
 		t.Run("TakeTheEnvironmentWhenNil", func(t *testing.T) {
-			r := &receiver{}
+			r := &otlptest.Receiver{}
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+w.serve(t, r, nil))
 			t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20secret")
 			t.Setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
 			exportOne(t, open(t, w, nil))
-			headers, path := r.latest()
-			if got := headers.Get("Api-Key"); got != "a secret" || len(r.spans()) != 1 {
-				t.Errorf("got key %q, %d spans; want %q, 1", got, len(r.spans()), "a secret")
+			headers := r.Header()
+			if got := headers.Get("Api-Key"); got != "a secret" || len(r.Spans()) != 1 {
+				t.Errorf("got key %q, %d spans; want %q, 1", got, len(r.Spans()), "a secret")
 			}
-			if w.name == "HTTP" && (path != "/v1/traces" || headers.Get("Content-Encoding") != "gzip") {
-				t.Errorf("got path %q, encoding %q; want /v1/traces, gzip", path, headers.Get("Content-Encoding"))
+			if got := headers.Get("Content-Encoding"); w.name == "HTTP" && got != "gzip" {
+				t.Errorf("got encoding %q, want gzip", got)
 			}
 		})
 
 		t.Run("WinOverTheEnvironment", func(t *testing.T) {
-			r := &receiver{}
-			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://"+nobody(t))
+			r := &otlptest.Receiver{}
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:1")
 			t.Setenv("OTEL_EXPORTER_OTLP_INSECURE", "false")
 			t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=theirs,other=theirs")
 			own := map[string]string{"Api-Key": "ours"}
 			e := open(t, w, &otlp.Options{Endpoint: "http://" + w.serve(t, r, nil), Headers: own})
 			own["Api-Key"] = "changed later"
 			exportOne(t, e)
-			headers, _ := r.latest()
+			headers := r.Header()
 			if got := headers.Get("Api-Key"); got != "ours" || headers.Get("Other") != "" {
 				t.Errorf("got key %q, other %q; want ours alone", got, headers.Get("Other"))
 			}
 		})
 
 		t.Run("LeaveTLSToTheEnvironment", func(t *testing.T) {
-			r := &receiver{}
+			r := &otlptest.Receiver{}
 			certificate, _ := authority()
 			file := filepath.Join(t.TempDir(), "ca.pem")
 			block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
@@ -220,27 +227,27 @@ func TestOptions(t *testing.T) {
 			}
 			t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", file)
 			exportOne(t, open(t, w, &otlp.Options{Endpoint: "https://" + w.serve(t, r, certificate)}))
-			if got := len(r.spans()); got != 1 {
+			if got := len(r.Spans()); got != 1 {
 				t.Errorf("got %d spans, want 1", got)
 			}
 		})
 
 		t.Run("LeavePlainTextToTheEnvironment", func(t *testing.T) {
-			r := &receiver{}
+			r := &otlptest.Receiver{}
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://"+w.serve(t, r, nil))
 			t.Setenv("OTEL_EXPORTER_OTLP_INSECURE", "true")
 			exportOne(t, open(t, w, nil))
-			if got := len(r.spans()); got != 1 {
+			if got := len(r.Spans()); got != 1 {
 				t.Errorf("got %d spans, want 1", got)
 			}
 		})
 
 		t.Run("SpeakTLS", func(t *testing.T) {
-			r := &receiver{}
+			r := &otlptest.Receiver{}
 			certificate, trusting := authority()
 			at := "https://" + w.serve(t, r, certificate)
 			exportOne(t, open(t, w, &otlp.Options{Endpoint: at, TLS: trusting}))
-			if got := len(r.spans()); got != 1 {
+			if got := len(r.Spans()); got != 1 {
 				t.Errorf("got %d spans, want 1", got)
 			}
 		})
@@ -272,10 +279,15 @@ func TestOptions(t *testing.T) {
 	})
 	t.Run("Path/ExtendedByHTTP", func(t *testing.T) {
 		for given, want := range map[string]string{"": "/v1/traces", "/": "/v1/traces", "/tenant/7": "/tenant/7/v1/traces"} {
-			r := &receiver{}
-			exportOne(t, open(t, wires[1], &otlp.Options{Endpoint: "http://" + serveHTTP(t, r, nil) + given}))
-			if _, got := r.latest(); got != want {
-				t.Errorf("%q: got %q, want %q", given, got, want)
+			r, got := &otlptest.Receiver{}, ""
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				got = req.URL.Path
+				r.ServeHTTP(w, req)
+			}))
+			exportOne(t, open(t, wires[1], &otlp.Options{Endpoint: server.URL + given}))
+			server.Close()
+			if got != want || len(r.Spans()) != 1 {
+				t.Errorf("%q: got %q, %d spans; want %q, 1", given, got, len(r.Spans()), want)
 			}
 		}
 	})
@@ -288,7 +300,9 @@ func TestCollectorDown(t *testing.T) {
 
 	each(t, func(t *testing.T, w wire) {
 		t.Run("Refuses", func(t *testing.T) {
-			p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: "http://" + nobody(t)}), 10*time.Millisecond)
+			r := otlptest.NewReceiver(t)
+			r.Close()
+			p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: w.url(r)}), 10*time.Millisecond)
 			end(p, 2*room)
 			stop(t, p)
 			if got := p.Lost(); got != 2*room {
@@ -299,12 +313,12 @@ func TestCollectorDown(t *testing.T) {
 		t.Run("Hangs", func(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000") // so that the stop alone ends an export
 			entered, left := make(chan struct{}, 8), make(chan struct{}, 8)
-			r := &receiver{answer: func(ctx context.Context) (*collector.ExportTraceServiceResponse, error) {
+			r := &otlptest.Receiver{}
+			r.Answer(func(ctx context.Context) (*collector.ExportTraceServiceResponse, error) {
 				entered <- struct{}{}
-				<-ctx.Done()
-				left <- struct{}{}
-				return nil, ctx.Err()
-			}}
+				defer func() { left <- struct{}{} }()
+				return otlptest.Hang(ctx)
+			})
 			p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: "http://" + w.serve(t, r, nil)}), 10*time.Millisecond)
 			end(p, room/2) // more than the batch that is exported at once
 			<-entered
@@ -327,11 +341,12 @@ func TestCollectorDown(t *testing.T) {
 // TestPartialSuccess holds what the package comment says of Lost.
 func TestPartialSuccess(t *testing.T) {
 	each(t, func(t *testing.T, w wire) {
-		r := &receiver{answer: func(context.Context) (*collector.ExportTraceServiceResponse, error) {
+		r := &otlptest.Receiver{}
+		r.Answer(func(context.Context) (*collector.ExportTraceServiceResponse, error) {
 			return &collector.ExportTraceServiceResponse{
 				PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 1, ErrorMessage: "too long"},
 			}, nil
-		}}
+		})
 		p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: "http://" + w.serve(t, r, nil)}), 0)
 		end(p, 3)
 		if err := p.Shutdown(t.Context()); err != nil || p.Lost() != 3 {
