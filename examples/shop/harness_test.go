@@ -17,6 +17,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/examples/shop/contract"
 	"github.com/mainstay-go/mainstay/examples/shop/internal/spanfile"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 // TestMain is also the main function of the demo's services: the demo runs this program again for each of them.
@@ -59,7 +60,10 @@ func openShop(t *testing.T, o options) *shop {
 func startShop(t *testing.T, o options) *shop {
 	t.Helper()
 	s := &shop{logs: &logs{}, spans: &spans{}, opened: make(chan site, 1), ended: make(chan error, 1)}
-	o.logs, o.out, o.exporter = s.logs, io.Discard, s.spans
+	o.logs, o.out = s.logs, io.Discard
+	if o.otlp == "" {
+		o.exporter = s.spans
+	}
 	o.secretFile = filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(o.secretFile, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
@@ -138,6 +142,28 @@ func (s *shop) awaitPaid(t *testing.T, id string) {
 		o, err := contract.GetOrder.Call(t.Context(), s.caller(), contract.GetOrderRequest{ID: id})
 		return err == nil && o.Status == contract.Paid
 	})
+}
+
+// completeOrder places the customer's order, and waits until it is through all services.
+func (s *shop) completeOrder(t *testing.T) contract.Order {
+	t.Helper()
+	placed, err := contract.PlaceOrder.Call(t.Context(), direct{s.base(), http.Header{
+		correlation.Header: {customerCorrelation},
+		"Traceparent":      {"00-" + customerTrace + "-" + customerSpan + "-01"},
+	}}, order(correlation.New()))
+	if err != nil {
+		t.Fatalf("place: %v", err)
+	}
+	s.awaitPaid(t, placed.ID)
+	await(t, "the customer to be notified", func() bool {
+		for _, line := range s.logs.linesWith(placed.ID) {
+			if strings.Contains(line, "service=notifications") {
+				return true
+			}
+		}
+		return false
+	})
+	return placed
 }
 
 // await waits until done is true.

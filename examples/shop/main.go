@@ -38,6 +38,7 @@ func run(args []string) int {
 	db := fs.String("db", "", "PostgreSQL server and name, postgres://host/name: each service gets a database "+
 		"NAME_service (default: SQLite files in a temporary folder)")
 	secret := fs.String("secret-file", "", "file with the secret of the internal tokens (default: a known one)")
+	otlp := fs.String("otlp", "", "collector to send spans to, http://host:4318 or grpc://host:4317 (default: none)")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -50,13 +51,17 @@ func run(args []string) int {
 	if err := check(*broker, *db); err != nil {
 		return report(err)
 	}
+	if *isDemo && *otlp != "" {
+		fmt.Fprintln(os.Stderr, "shop: -otlp: the demo keeps its spans, to tell a story with them")
+		return 2
+	}
 	if *isDemo {
 		return report(runDemo(demo.Options{
 			Services: names(), Orders: *orders, Broker: *broker, DB: *db, Out: os.Stdout,
 		}))
 	}
 	return report(serve(context.Background(), options{
-		broker: *broker, db: *db, secretFile: *secret, logs: os.Stderr, out: os.Stdout,
+		broker: *broker, db: *db, secretFile: *secret, otlp: *otlp, logs: os.Stderr, out: os.Stdout,
 	}))
 }
 

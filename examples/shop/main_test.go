@@ -9,6 +9,8 @@ func TestRun(t *testing.T) {
 	}{
 		"BrokerThatIsNoURL":          {[]string{"-broker", "localhost:4222"}, 1},
 		"BrokerThatIsNoURLOfTheDemo": {[]string{"-demo", "-broker", "localhost:4222"}, 1},
+		"CollectorThatIsNoURL":       {[]string{"-otlp", "localhost:4317"}, 1},
+		"CollectorOfTheDemo":         {[]string{"-demo", "-otlp", "grpc://localhost:4317"}, 2},
 		"OneFileForAll":              {[]string{"-db", "sqlite:shop.db"}, 1},
 		"OneFileForAllOfTheDemo":     {[]string{"-demo", "-db", "sqlite:shop.db"}, 1},
 		"NoSuchService":              {[]string{"ordres", "-http", "127.0.0.1:0"}, 2},

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/mainstay-go/mainstay/examples/shop/contract"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
@@ -28,93 +26,26 @@ func TestOrderOnRealServers(t *testing.T) {
 
 func followOrder(t *testing.T, o options) {
 	s := openShop(t, o)
-	const id = "the-customers-own-id"
-	traceID := strings.Repeat("0af7", 8)
-	caller := direct{s.base(), http.Header{
-		correlation.Header: {id},
-		"Traceparent":      {"00-" + traceID + "-00f067aa0ba902b7-01"},
-	}}
-	placed, err := contract.PlaceOrder.Call(t.Context(), caller, order(correlation.New()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.awaitPaid(t, placed.ID)
-	await(t, "the customer to be notified", func() bool {
-		for _, line := range s.logs.linesWith(placed.ID) {
-			if strings.Contains(line, "service=notifications") {
-				return true
-			}
-		}
-		return false
-	})
+	placed := s.completeOrder(t)
 	metrics := map[string]string{}
 	for _, name := range names() {
 		_, metrics[name] = get(t, "http://"+s.admin[name]+"/metrics")
 	}
 	s.stop() // spans are flushed then
 
-	t.Run("LeavesOneTraceFromTheEdgeToTheLastConsumer", func(t *testing.T) { checkTrace(t, s, traceID) })
-	t.Run("CarriesItsCorrelationIDInEveryLogLine", func(t *testing.T) { checkLogs(t, s, traceID, id, placed.ID) })
+	t.Run("LeavesOneTraceFromTheEdgeToTheLastConsumer", func(t *testing.T) { checkTrail(t, s.spans.list()) })
+	t.Run("CarriesItsCorrelationIDInEveryLogLine", func(t *testing.T) { checkLogs(t, s, placed.ID) })
 	t.Run("ShowsInTheMetricsOfEachService", func(t *testing.T) { checkMetrics(t, metrics) })
 }
 
-// hops are what one order causes: service, kind and name of the span.
-var hops = []string{
-	"orders server POST /orders",
-	"orders client GET", // to users
-	"users server GET /users/{id}",
-	"orders client mainstay.shop.v1.Catalog/GetProduct",
-	"catalog server mainstay.shop.v1.Catalog/GetProduct",
-	"orders producer send order.created",
-	"inventory consumer process order.created",
-	"inventory producer send stock.reserved",
-	"payments consumer process stock.reserved",
-	"payments producer send payment.charged",
-	"notifications consumer process payment.charged",
-	"orders consumer process payment.charged",
-}
-
-func checkTrace(t *testing.T, s *shop, traceID string) {
-	got, sql := map[string]int{}, map[string]int{}
-	var all []string
-	for _, sp := range s.spans.list() {
-		if sp.TraceID != traceID {
-			continue
-		}
-		if sp.Error != "" {
-			t.Errorf("span %s of %s failed: %s", sp.Name, sp.Service, sp.Error)
-		}
-		if sp.Attrs["db.system.name"] != "" {
-			sql[sp.Service]++
-			continue
-		}
-		hop := sp.Service + " " + sp.Kind + " " + sp.Name
-		got[hop]++
-		all = append(all, hop)
-	}
-	for _, want := range hops {
-		if got[want] != 1 {
-			t.Errorf("%q is in the trace %d times, want once", want, got[want])
-		}
-	}
-	for _, name := range names() {
-		if sql[name] == 0 {
-			t.Errorf("the trace has no SQL of %s", name)
-		}
-	}
-	if t.Failed() {
-		t.Logf("the trace has:\n%s", strings.Join(all, "\n"))
-	}
-}
-
-func checkLogs(t *testing.T, s *shop, traceID, correlationID, orderID string) {
+func checkLogs(t *testing.T, s *shop, orderID string) {
 	services := map[string]bool{}
 	service := regexp.MustCompile(`service=(\w+)`)
-	for _, line := range append(s.logs.linesWith(traceID), s.logs.linesWith(orderID)...) {
+	for _, line := range append(s.logs.linesWith(customerTrace), s.logs.linesWith(orderID)...) {
 		if strings.Contains(line, "/orders/"+orderID) || strings.Contains(line, "GET /orders/{id}") {
 			continue // this test's own questions, which have IDs of their own
 		}
-		if strings.Count(line, correlation.Attr+"="+correlationID) != 1 {
+		if strings.Count(line, correlation.Attr+"="+customerCorrelation) != 1 {
 			t.Errorf("not exactly one correlation ID in: %s", line)
 		}
 		if m := service.FindStringSubmatch(line); m != nil {

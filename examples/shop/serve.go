@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
@@ -18,13 +19,16 @@ import (
 
 // options say how all services run in one process.
 type options struct {
-	broker, db, secretFile string
-	logs, out              io.Writer
-	// exporter gets every service's spans. Nil means nobody does.
+	broker, db, secretFile, otlp string
+	logs, out                    io.Writer
+	// exporter gets every service's spans, in place of otlp. Nil means the latter does.
 	exporter sdktrace.SpanExporter
 	// opened is called once every service is ready. Nil means nothing is.
 	opened func(site)
 }
+
+// flushTimeout is each service's share of the grace period that all of them have together.
+const flushTimeout = time.Second
 
 // site is where everything is, by service.
 type site struct{ http, grpc, admin, db map[string]string }
@@ -50,7 +54,9 @@ func serve(ctx context.Context, o options) (err error) {
 	}
 	var runners []mainstay.Runner
 	for _, s := range services() {
-		p, err := platform.New(ctx, at.config(s.name, o), &platform.Options{Logs: o.logs, Exporter: o.exporter})
+		p, err := platform.New(ctx, at.config(s.name, o), &platform.Options{
+			Logs: o.logs, Exporter: o.exporter, FlushTimeout: flushTimeout,
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -97,6 +103,7 @@ func (at site) config(name string, o options) platform.Config {
 		Broker: o.broker, DB: at.db[name],
 		UsersURL: "http://" + at.http["users"], CatalogAddr: at.grpc["catalog"],
 		SecretFile: o.secretFile,
+		OTLP:       o.otlp,
 		LogFormat:  "text",
 	}
 }

@@ -26,6 +26,9 @@ type Config struct {
 	SecretFile string
 	// TraceFile is where finished spans are appended to, one JSON value a line. "" is nowhere.
 	TraceFile string
+	// OTLP is the collector that finished spans go to instead: "grpc://host:port", or an http:// or https:// URL. Its
+	// credentials are read from OpenTelemetry's own variables. "" is none.
+	OTLP string
 	// Lease is how long a replica that died keeps what it held from the others: the messages that it was handling, and
 	// the right to relay its outbox. Zero means the kit's defaults.
 	Lease time.Duration
@@ -45,6 +48,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.CatalogAddr, "catalog-addr", local(grpcPorts["catalog"]), "where catalog is")
 	fs.StringVar(&c.SecretFile, "secret-file", "", "file with the secret of the internal tokens (default: a known one)")
 	fs.StringVar(&c.TraceFile, "trace-file", "", "file to append spans to (default: none)")
+	fs.StringVar(&c.OTLP, "otlp", "", "collector to send spans to, http://host:4318 or grpc://host:4317 (default: none)")
 	fs.DurationVar(&c.Lease, "lease", 10*time.Second, "how long a dead replica keeps what it held from the others")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,6 @@ import (
 	"github.com/mainstay-go/mainstay"
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/examples/shop/internal/natsd"
-	"github.com/mainstay-go/mainstay/examples/shop/internal/spanfile"
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing"
 	"github.com/mainstay-go/mainstay/tracing/logging"
@@ -34,8 +34,10 @@ import (
 type Options struct {
 	// Logs gets the log. Nil means os.Stderr.
 	Logs io.Writer
-	// Exporter gets finished spans, in place of Config.TraceFile. Nil means the file.
+	// Exporter gets finished spans, in place of what Config says. Nil means that.
 	Exporter sdktrace.SpanExporter
+	// FlushTimeout bounds how long the last spans may take to leave when the service stops. Zero means 5s.
+	FlushTimeout time.Duration
 	// WrapBroker puts something around the broker, such as faults. Nil means nothing.
 	WrapBroker func(driver.Broker) driver.Broker
 	// Flags adds flags of the program's own. Nil means none.
@@ -75,15 +77,9 @@ func New(ctx context.Context, c Config, o *Options) (*Platform, error) {
 	if err := p.identify(); err != nil {
 		return nil, err
 	}
-	exporter, err := exporterOf(c, o)
-	if err != nil {
+	if err := p.trace(ctx, o); err != nil {
 		return nil, err
 	}
-	p.Tracing, err = tracing.Setup(ctx, &tracing.Options{ServiceName: c.Name, Exporter: exporter, Logger: p.Logger})
-	if err != nil {
-		return nil, err
-	}
-	p.onClose(func() error { return p.Tracing.Shutdown(context.WithoutCancel(ctx)) }) // where it never ran
 	p.health = health.New(&health.Options{Logger: p.Logger})
 	p.check("started", p.checkStarted)
 	return p, nil
@@ -100,13 +96,6 @@ func newLogger(w io.Writer, c Config, level slog.Leveler) *slog.Logger {
 	return logging.New(w, &logging.Options{
 		Format: format, Level: level, Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs},
 	}).With("service", c.Name)
-}
-
-func exporterOf(c Config, o *Options) (sdktrace.SpanExporter, error) {
-	if o.Exporter != nil || c.TraceFile == "" {
-		return o.Exporter, nil
-	}
-	return spanfile.Open(c.TraceFile)
 }
 
 // Wire wires the service and returns all that runs: what observes first, since it has to outlive the rest, and what

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
@@ -29,7 +30,8 @@ type Span struct {
 	Start    time.Time         `json:"start"`
 	Duration time.Duration     `json:"duration_ns"`
 	Attrs    map[string]string `json:"attrs,omitempty"`
-	Error    string            `json:"error,omitempty"` // the status's description where the span failed
+	Links    []string          `json:"links,omitempty"` // span IDs
+	Error    string            `json:"error,omitempty"` // what the status says where the span failed
 }
 
 // Exporter is an sdktrace.SpanExporter. It is safe for concurrent use, and several processes may append to one file
@@ -82,7 +84,12 @@ func FromSDK(s sdktrace.ReadOnlySpan) Span {
 	out := Span{
 		TraceID: s.SpanContext().TraceID().String(), SpanID: s.SpanContext().SpanID().String(),
 		Name: s.Name(), Kind: s.SpanKind().String(), Start: s.StartTime(), Duration: s.EndTime().Sub(s.StartTime()),
-		Error: s.Status().Description,
+	}
+	if st := s.Status(); st.Code == codes.Error {
+		out.Error = cmp.Or(st.Description, "error")
+	}
+	for _, l := range s.Links() {
+		out.Links = append(out.Links, l.SpanContext.SpanID().String())
 	}
 	if s.Parent().SpanID().IsValid() {
 		out.ParentID = s.Parent().SpanID().String()

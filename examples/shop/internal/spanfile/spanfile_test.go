@@ -27,7 +27,8 @@ func write(t *testing.T, path, service string) {
 	tp := sdktrace.NewTracerProvider(sdktrace.WithBatcher(e),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))))
 	ctx, parent := tp.Tracer("t").Start(t.Context(), "parent", trace.WithSpanKind(trace.SpanKindServer))
-	_, child := tp.Tracer("t").Start(ctx, "child", trace.WithAttributes(attribute.Int("n", 7)))
+	_, child := tp.Tracer("t").Start(ctx, "child", trace.WithAttributes(attribute.Int("n", 7)),
+		trace.WithLinks(trace.LinkFromContext(ctx)))
 	child.SetStatus(codes.Error, "broken")
 	child.End()
 	parent.End()
@@ -45,11 +46,14 @@ func TestSpans(t *testing.T) {
 			t.Fatalf("Read = %d spans, %v, want 2, nil", len(spans), err)
 		}
 		p, c := spans[0], spans[1]
-		if p.Name != "parent" || p.Kind != "server" || p.Service != "orders" || p.ParentID != "" {
+		if p.Name != "parent" || p.Kind != "server" || p.Service != "orders" || p.ParentID != "" || p.Error != "" {
 			t.Errorf("first span = %+v, want the parent", p)
 		}
 		if c.ParentID != p.SpanID || c.TraceID != p.TraceID || c.Attrs["n"] != "7" || c.Error != "broken" {
 			t.Errorf("second span = %+v, want the child of %s", c, p.SpanID)
+		}
+		if len(c.Links) != 1 || c.Links[0] != p.SpanID {
+			t.Errorf("links = %q, want one to %s", c.Links, p.SpanID)
 		}
 	})
 	t.Run("OfARestartedProcessAreAppended", func(t *testing.T) {
