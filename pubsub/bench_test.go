@@ -72,7 +72,7 @@ func BenchmarkRawDriver(b *testing.B) {
 	for i := range ms {
 		ms[i] = driver.Message{ID: "id", Data: make([]byte, 256), Attributes: map[string]string{
 			"ce-specversion": "1.0", "ce-id": "id", "ce-source": "s", "ce-type": "t", "ce-time": "2026-01-01T00:00:00Z",
-			"mainstay-correlation-id": "c",
+			"ce-correlationid": "c",
 		}}
 	}
 	b.ReportAllocs()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,7 +69,9 @@ func NewClient(b driver.Broker, o *Options) *Client {
 		logger:         cmp.Or(o.Logger, slog.Default()),
 		propagator:     propagatorOr(o.Propagator),
 	}
-	c.traceFields = c.propagator.Fields()
+	for _, f := range c.propagator.Fields() {
+		c.traceFields = append(c.traceFields, strings.ToLower(f))
+	}
 	c.observer, c.err = newObserver(o.Registerer, tp, systemOf(b))
 	return c
 }
@@ -126,7 +129,7 @@ func (c *Client) envelopes(ctx context.Context, topic string, ms []*Message, s *
 // that wrote it, not to the relay's and not to that of its neighbours.
 func (c *Client) prepare(ctx context.Context, topic string, m *Message, s *sending) (*Message, error) {
 	if m != nil && m.Trace != nil {
-		ctx = c.propagator.Extract(ctx, propagation.MapCarrier(m.Trace))
+		ctx = c.propagator.Extract(ctx, traceCarrier(m.Trace))
 		untraced := *m
 		untraced.Trace = nil
 		m = &untraced

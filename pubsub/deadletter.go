@@ -115,6 +115,8 @@ func (s *Subscription) deadLetter(it *item) driver.Message {
 	// A stranger's message gets the identity that the handler saw.
 	attrs[attrID] = it.m.ID
 	attrs[attrCorrelation] = it.m.CorrelationID
+	delete(attrs, attrCausation) // what is hostile stays out
+	setIf(attrs, attrCausation, it.m.CausationID)
 	setIf(attrs, attrKey, it.m.Key)
 	attrs[attrDeadTopic] = s.topic
 	attrs[attrDeadSubscription] = s.name

@@ -1,14 +1,19 @@
 package pubsub
 
 import (
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 // The attributes of a message on its way: CloudEvents 1.0 in binary mode (names as in the HTTP, NATS and Kafka
-// bindings, where "ce-" marks a context attribute), its partitioning extension, W3C trace context, and our own.
+// bindings, where "ce-" marks a context attribute), its partitioning and correlation extensions, W3C trace context,
+// and our own.
 const (
 	attrSpecVersion = "ce-specversion"
 	attrID          = "ce-id"
@@ -17,8 +22,8 @@ const (
 	attrTime        = "ce-time"
 	attrKey         = "ce-partitionkey"
 	attrContentType = "content-type"
-	attrCorrelation = "mainstay-correlation-id"
-	attrCausation   = "mainstay-causation-id"
+	attrCorrelation = "ce-correlationid"
+	attrCausation   = "ce-causationid"
 
 	specVersion = "1.0"
 )
@@ -61,7 +66,7 @@ func decode(topic, subscription string, d *driver.Delivery, traceFields []string
 		Source:       text(d.Attributes[attrSource], maxNameLength),
 		ContentType:  text(d.Attributes[attrContentType], maxNameLength),
 		Time:         timeOf(d),
-		CausationID:  text(d.Attributes[attrCausation], maxNameLength),
+		CausationID:  causeOf(d.Attributes[attrCausation]),
 		Trace:        make(map[string]string, len(traceFields)),
 		Data:         d.Data,
 		Topic:        topic,
@@ -93,7 +98,23 @@ func metadataOf(d *driver.Delivery, trace map[string]string) map[string]string {
 		}
 		md[k] = v
 	}
-	return md
+	return bounded(md)
+}
+
+// bounded returns md, or as much of it, in the order of its keys, as Publish would let through.
+func bounded(md map[string]string) map[string]string {
+	if checkAttributes("", md) == nil {
+		return md
+	}
+	kept, size := make(map[string]string, maxAttributes), 0
+	for _, k := range slices.Sorted(maps.Keys(md)) {
+		size += len(k) + len(md[k])
+		if len(kept) == maxAttributes || size > maxAttributeBytes {
+			break
+		}
+		kept[k] = md[k]
+	}
+	return kept
 }
 
 // keyOf returns the key by the broker's own means where it has them, else by the envelope.
@@ -120,17 +141,29 @@ func strangerID(d *driver.Delivery) string {
 }
 
 // correlationOf adopts what the message carries. Where that is missing or hostile, the message's own ID starts the
-// story: unlike a new ID, it is the same at each delivery.
+// story, or a UUID made of it (version 5) where it is not well formed: unlike a new ID, both are the same at each
+// delivery.
 func correlationOf(carried, id string) string {
-	if !correlation.Valid(carried) && correlation.Valid(id) {
+	switch {
+	case correlation.Valid(carried):
+		return carried
+	case correlation.Valid(id):
 		return id
 	}
-	return correlation.Adopt(carried)
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(id)).String()
+}
+
+// causeOf drops what is hostile: there is nothing to put in its place.
+func causeOf(carried string) string {
+	if !correlation.Valid(carried) {
+		return ""
+	}
+	return carried
 }
 
 // text returns s, or nothing where s is longer than limit or not clean.
 func text(s string, limit int) string {
-	if len(s) > limit || !cleanText(s) {
+	if textFault(s, limit) != "" {
 		return ""
 	}
 	return s

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"strings"
@@ -25,7 +26,7 @@ func TestEnvelope(t *testing.T) {
 	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: map[string]string{
 		"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/orders", "ce-type": "shop.order", "ce-time": "2026-01-02T03:04:05.000000006Z",
 		"ce-partitionkey": "k", "content-type": "application/json", "traceparent": "t", "tracestate": "s",
-		"mainstay-correlation-id": "c", "mainstay-causation-id": "b", "user": "u",
+		"ce-correlationid": "c", "ce-causationid": "b", "user": "u",
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("encode = %+v,\nwant %+v", got, want)
@@ -37,9 +38,59 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
+func TestDecodeKeepsNoHostileCause(t *testing.T) {
+	for _, cause := range []string{
+		"", "a b", `x"y`, "a\tb", "\xff\xfe", "abc\r\nX-Evil: 1", strings.Repeat("a", 129), strings.Repeat("a", 64<<10),
+	} {
+		d := &driver.Delivery{Message: driver.Message{Attributes: map[string]string{"ce-id": "1", "ce-causationid": cause}}}
+		if got := decode("orders", "stock", d, nil).CausationID; got != "" {
+			t.Errorf("the cause %.20q came as %.20q, want none", cause, got)
+		}
+	}
+}
+
+func TestDecodeGivesAStrangersMessageOneCorrelationID(t *testing.T) {
+	for id, want := range map[string]string{
+		"m-1":                    "m-1",
+		"orders/1":               "6a41069c-39ec-5b85-857a-84bd467d74ca",
+		strings.Repeat("a", 129): "",
+	} {
+		d := &driver.Delivery{Message: driver.Message{Attributes: map[string]string{"ce-id": id, "ce-correlationid": "a b"}}}
+		first, again := decode("orders", "stock", d, nil), decode("orders", "stock", d, nil)
+		got := first.CorrelationID
+		if !correlation.Valid(got) || got != again.CorrelationID || want != "" && got != want {
+			t.Errorf("%.20q came as %q, then %q; want one ID each time (%q)", id, got, again.CorrelationID, want)
+		}
+	}
+}
+
+func TestDecodeBoundsMetadata(t *testing.T) {
+	for _, tt := range []struct{ n, size, want int }{
+		{64, 1, 64}, {65, 1, 64}, {100_000, 1, 64}, {7, 8 << 10, 7}, {20, 8 << 10, 7}, {3, 9 << 10, 0},
+	} {
+		attrs := map[string]string{"ce-id": "1"}
+		for i := range tt.n {
+			attrs[fmt.Sprintf("a%05d", i)] = strings.Repeat("x", tt.size)
+		}
+		m := decode("orders", "stock", &driver.Delivery{Message: driver.Message{Attributes: attrs}}, traceFields())
+		if len(m.Metadata) != tt.want {
+			t.Errorf("%d of %d attributes of %d bytes, want %d", len(m.Metadata), tt.n, tt.size, tt.want)
+		}
+		for i := range tt.want {
+			if k := fmt.Sprintf("a%05d", i); m.Metadata[k] == "" {
+				t.Errorf("%d attributes of %d bytes: %s is missing, want the first ones", tt.n, tt.size, k)
+				break
+			}
+		}
+		if _, err := Prepare(t.Context(), "orders", m, nil); err != nil {
+			t.Errorf("Prepare of what was received: %v", err)
+		}
+	}
+}
+
 // FuzzDecode holds that whatever arrives, what a handler gets may be published again, as it is.
 func FuzzDecode(f *testing.F) {
-	f.Add("ce-id", "1", "mainstay-correlation-id", "abc\r\nX-Evil: 1", "k", "S/1", []byte("{}"))
+	f.Add("ce-id", "1", "ce-correlationid", "abc\r\nX-Evil: 1", "k", "S/1", []byte("{}"))
 	f.Add("traceparent", "\x00", "ce-time", "yesterday", "\xff", "", []byte(nil))
 	f.Add("Content-Type", "text/plain", "ce-time", "9999-12-31T23:59:59-23:59", strings.Repeat("k", 2000), "S\n1", []byte("x"))
 	f.Add("mainstay-dead-letter-topic", "orders", "mainstay-dead-letter-attempts", "many", "", strings.Repeat("p", 300), []byte("x"))

@@ -27,16 +27,19 @@ type Message struct {
 	// CorrelationID joins the message with the request or message that caused it. Empty at Publish means that of the
 	// context, or a new one.
 	CorrelationID string
-	// CausationID is the ID of the message whose handler published this one, "" where a request did. Publish fills
-	// it from the context.
+	// CausationID is the ID of the message whose handler published this one, "" where a request did. Empty at Publish
+	// means that of the message that the context's handler handles ([NewContext]), if its ID is well formed as package
+	// correlation has it. A message is no cause of itself: one that its handler publishes again keeps what it had.
 	CausationID string
-	// Trace holds the propagation fields ("traceparent", "tracestate") of the operation that published the message.
-	// Nil at Publish means those of the context; an outbox fills it in when the row is written, so that the relay
-	// does not break the trace.
+	// Trace holds the propagation fields ("traceparent", "tracestate") of the operation that published the message,
+	// names in lower case. Nil at Publish means those of the context; an outbox fills it in when the row is written,
+	// so that the relay does not break the trace. Whatever it holds, of baggage only what the propagator lets through
+	// is sent or stored.
 	Trace map[string]string
-	// Metadata carries the application's own attributes. Keys are lower-case letters, digits, '-', '_' and '.'; the
-	// kit's own names ("ce-…", "content-type", "traceparent", "tracestate", "baggage", "mainstay-…") are refused at
-	// Publish.
+	// Metadata carries the application's own attributes: at most 64, of 8 KiB each and 64 KiB together. Keys are
+	// lower-case letters, digits, '-', '_' and '.'; the kit's own names ("ce-…", "content-type", "traceparent",
+	// "tracestate", "baggage", "mainstay-…") are refused at Publish. Of what somebody else sent, a handler sees what
+	// Publish would let through.
 	Metadata map[string]string
 	// Data is the payload, at most what the broker takes.
 	Data []byte

@@ -195,7 +195,7 @@ func TestHostileCorrelationIDCannotBreakAnOutgoingCall(t *testing.T) {
 		return errors.New("log me")
 	}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 1}}))
 	err := mem.Publish(t.Context(), "orders", []driver.Message{{Attributes: map[string]string{
-		"mainstay-correlation-id": evil, "ce-id": "m-1", "user": evil, "X-Evil": "2", "traceparent": evil,
+		"ce-correlationid": evil, "ce-id": "m-1", "user": evil, "X-Evil": "2", "traceparent": evil,
 	}}})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,8 +22,12 @@ const (
 	maxSubscriptionLength = 64
 	// maxNameLength bounds what identifies (IDs, types, media types): enough for a URI, small enough for an index.
 	maxNameLength = 256
-	// maxValueLength bounds one metadata value; brokers bound the sum.
+	// maxValueLength bounds one metadata value: what W3C baggage takes at most.
 	maxValueLength = 8 << 10
+	// maxAttributes and maxAttributeBytes, names and values, bound Metadata and Trace each. Brokers bound the sum with
+	// the payload, mostly at 1 MiB.
+	maxAttributes     = 64
+	maxAttributeBytes = 64 << 10
 )
 
 // InvalidError says which part of a message, or of a subscription's options, cannot be sent or used as it is. It is
@@ -66,14 +71,10 @@ func Prepare(ctx context.Context, topic string, m *Message, p propagation.TextMa
 	if c.CorrelationID == "" {
 		c.CorrelationID = correlation.Adopt(correlation.FromContext(ctx))
 	}
-	if from := MessageFrom(ctx); c.CausationID == "" && from != nil {
-		c.CausationID = from.ID
+	if from := MessageFrom(ctx); c.CausationID == "" && from != nil && from.ID != c.ID {
+		c.CausationID = causeOf(from.ID)
 	}
-	if c.Trace == nil {
-		c.Trace = traceOf(ctx, propagatorOr(p))
-	} else {
-		c.Trace = maps.Clone(c.Trace)
-	}
+	c.Trace = traceOf(ctx, c.Trace, propagatorOr(p))
 	c.Metadata = maps.Clone(c.Metadata)
 	if err := c.check(); err != nil {
 		return nil, err
@@ -97,11 +98,40 @@ func propagatorOr(p propagation.TextMapPropagator) propagation.TextMapPropagator
 	return p
 }
 
-func traceOf(ctx context.Context, p propagation.TextMapPropagator) map[string]string {
-	carrier := propagation.MapCarrier{}
-	p.Inject(ctx, carrier)
-	return carrier
+const attrBaggage = "baggage"
+
+// traceOf returns given, nil for what p has of ctx. A message that is passed on has the baggage that its publisher
+// sent: of that, only what p lets through is stored or sent again.
+func traceOf(ctx context.Context, given map[string]string, p propagation.TextMapPropagator) map[string]string {
+	if given == nil {
+		own := traceCarrier{}
+		p.Inject(ctx, own)
+		return own
+	}
+	given = maps.Clone(given)
+	if given[attrBaggage] != "" {
+		sieved := traceCarrier{}
+		p.Inject(p.Extract(context.Background(), traceCarrier(given)), sieved)
+		delete(given, attrBaggage)
+		setIf(given, attrBaggage, sieved[attrBaggage])
+	}
+	return given
 }
+
+// traceCarrier is Message.Trace to a propagator. Names are in lower case, whatever the propagator's convention
+// ("X-Amzn-Trace-Id"), and what no message may carry is left out: a trace keeps nothing from being sent.
+type traceCarrier map[string]string
+
+func (c traceCarrier) Get(key string) string { return c[strings.ToLower(key)] }
+
+func (c traceCarrier) Set(key, value string) {
+	key = strings.ToLower(key)
+	if _, again := c[key]; (again || len(c) < maxAttributes) && validKey(key) && textFault(value, maxValueLength) == "" {
+		c[key] = value
+	}
+}
+
+func (c traceCarrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
 // check says whether m, defaults filled in, can travel through every broker.
 func (m *Message) check() error {
@@ -114,28 +144,28 @@ func (m *Message) check() error {
 		{"Type", m.Type, maxNameLength},
 		{"Source", m.Source, maxNameLength},
 		{"ContentType", m.ContentType, maxNameLength},
-		{"CausationID", m.CausationID, maxNameLength},
 	}
 	for _, n := range names {
-		if err := checkText(n.field, n.value, n.limit); err != nil {
-			return err
+		if fault := textFault(n.value, n.limit); fault != "" {
+			return &InvalidError{n.field, fault}
 		}
 	}
 	if !correlation.Valid(m.CorrelationID) {
-		return &InvalidError{"CorrelationID", "must be 1 to 128 of A-Z a-z 0-9 . _ -"}
+		return &InvalidError{"CorrelationID", wellFormed}
+	}
+	if m.CausationID != "" && !correlation.Valid(m.CausationID) {
+		return &InvalidError{"CausationID", wellFormed}
 	}
 	if !sendable(m.Time) {
 		return &InvalidError{"Time", "must lie in the years 0 to 9999"}
 	}
-	for k, v := range m.Trace {
-		if err := checkAttribute("Trace", k, v); err != nil {
-			return err
-		}
+	if err := checkAttributes("Trace", m.Trace); err != nil {
+		return err
 	}
-	for k, v := range m.Metadata {
-		if err := checkAttribute("Metadata", k, v); err != nil {
-			return err
-		}
+	if err := checkAttributes("Metadata", m.Metadata); err != nil {
+		return err
+	}
+	for k := range m.Metadata {
 		if reserved(k) {
 			return &InvalidError{fmt.Sprintf("Metadata[%q]", k), "is a name that the kit uses itself"}
 		}
@@ -143,17 +173,40 @@ func (m *Message) check() error {
 	return nil
 }
 
+// wellFormed is what correlation.Valid asks for.
+const wellFormed = "must be 1 to 128 of A-Z a-z 0-9 . _ -"
+
 // sendable reports whether t fits RFC 3339, which CloudEvents uses: four digits for the year.
 func sendable(t time.Time) bool {
 	y := t.UTC().Year()
 	return 0 <= y && y <= 9999
 }
 
+func checkAttributes(field string, attrs map[string]string) error {
+	if len(attrs) > maxAttributes {
+		return &InvalidError{field, fmt.Sprintf("has %d entries, at most %d are allowed", len(attrs), maxAttributes)}
+	}
+	size := 0
+	for k, v := range attrs {
+		if err := checkAttribute(field, k, v); err != nil {
+			return err
+		}
+		size += len(k) + len(v)
+	}
+	if size > maxAttributeBytes {
+		return &InvalidError{field, fmt.Sprintf("has %d bytes, at most %d are allowed", size, maxAttributeBytes)}
+	}
+	return nil
+}
+
 func checkAttribute(field, key, value string) error {
 	if !validKey(key) {
 		return &InvalidError{fmt.Sprintf("%s[%.64q]", field, key), "must be named by 1 to 128 of a-z 0-9 - _ ."}
 	}
-	return checkText(fmt.Sprintf("%s[%q]", field, key), value, maxValueLength)
+	if fault := textFault(value, maxValueLength); fault != "" {
+		return &InvalidError{fmt.Sprintf("%s[%q]", field, key), fault}
+	}
+	return nil
 }
 
 // validKey reports whether k may name an attribute: an HTTP field name (RFC 9110 section 5.1) in lower case, less the
@@ -167,25 +220,22 @@ func validKey(k string) bool {
 // reserved reports whether k is a name that the kit, or CloudEvents' bindings, give a meaning to.
 func reserved(k string) bool {
 	switch k {
-	case attrContentType, "traceparent", "tracestate", "baggage":
+	case attrContentType, "traceparent", "tracestate", attrBaggage:
 		return true
 	}
 	return strings.HasPrefix(k, "ce-") || strings.HasPrefix(k, "mainstay-")
 }
 
-// checkText refuses what breaks a header or a log line somewhere on the way: control characters and invalid UTF-8.
-func checkText(field, s string, limit int) error {
-	if len(s) > limit {
-		return &InvalidError{field, fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), limit)}
+// textFault says what in s breaks a header or a log line somewhere on the way, "" for nothing: its length, control
+// characters, invalid UTF-8.
+func textFault(s string, limit int) string {
+	switch {
+	case len(s) > limit:
+		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), limit)
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, isControl):
+		return "holds a control character or invalid UTF-8"
 	}
-	if !cleanText(s) {
-		return &InvalidError{field, "holds a control character or invalid UTF-8"}
-	}
-	return nil
-}
-
-func cleanText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
+	return ""
 }
 
 // isControl reports C0, DEL and C1, which CloudEvents (section 3.1, String) refuses too.

@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -68,6 +69,34 @@ func TestPrepare(t *testing.T) {
 	})
 }
 
+// attributes returns n attributes whose values have size bytes.
+func attributes(n, size int) map[string]string {
+	as := map[string]string{}
+	for i := range n {
+		as[fmt.Sprintf("a%03d", i)] = strings.Repeat("x", size)
+	}
+	return as
+}
+
+func TestPrepareTakesTheHandledMessageAsCause(t *testing.T) {
+	for _, tt := range []struct{ name, handled, id, given, want string }{
+		{"ItsID", "a", "b", "", "a"},
+		{"WhatIsGivenFirst", "a", "b", "c", "c"},
+		{"NeverItself", "a", "a", "", ""},
+		{"KeptWhenSentAgain", "a", "a", "c", "c"},
+		{"NothingHostile", "a\r\nX-Evil: 1", "b", "", ""},
+		{"NothingTooLong", strings.Repeat("a", 129), "b", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := pubsub.NewContext(t.Context(), &pubsub.Message{ID: tt.handled})
+			got, err := pubsub.Prepare(ctx, "orders", &pubsub.Message{ID: tt.id, CausationID: tt.given}, nil)
+			if err != nil || got.CausationID != tt.want {
+				t.Errorf("got %+v, %v; want the cause %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestPrepareNamesTheBadField(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	tests := []struct {
@@ -87,7 +116,7 @@ func TestPrepareNamesTheBadField(t *testing.T) {
 		{"Source", "t", &pubsub.Message{Source: "\u0085"}, "Source holds"},
 		{"ContentType", "t", &pubsub.Message{ContentType: "a\r\n"}, "ContentType holds"},
 		{"CorrelationID", "t", &pubsub.Message{CorrelationID: "a b"}, "CorrelationID must be"},
-		{"CausationID", "t", &pubsub.Message{CausationID: "\x00"}, "CausationID holds"},
+		{"CausationID", "t", &pubsub.Message{CausationID: "\x00"}, "CausationID must be"},
 		{"Time", "t", &pubsub.Message{Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}, "Time must lie"},
 		{"TraceName", "t", &pubsub.Message{Trace: map[string]string{"Trace Parent": ""}}, `Trace["Trace Parent"] must be named`},
 		{"TraceValue", "t", &pubsub.Message{Trace: map[string]string{"traceparent": "a\n"}}, `Trace["traceparent"] holds`},
@@ -95,6 +124,9 @@ func TestPrepareNamesTheBadField(t *testing.T) {
 		{"EmptyMetadataName", "t", &pubsub.Message{Metadata: map[string]string{"": ""}}, `Metadata[""] must be named`},
 		{"MetadataValue", "t", &pubsub.Message{Metadata: map[string]string{"user": "a\nb"}}, `Metadata["user"] holds`},
 		{"LongMetadataValue", "t", &pubsub.Message{Metadata: map[string]string{"user": long}}, `Metadata["user"] has 10000 bytes`},
+		{"ManyMetadata", "t", &pubsub.Message{Metadata: attributes(65, 1)}, "Metadata has 65 entries, at most 64"},
+		{"MuchMetadata", "t", &pubsub.Message{Metadata: attributes(9, 8<<10)}, "at most 65536 are allowed"},
+		{"ManyTraceFields", "t", &pubsub.Message{Trace: attributes(65, 1)}, "Trace has 65 entries, at most 64"},
 		{"ReservedCE", "t", &pubsub.Message{Metadata: map[string]string{"ce-id": ""}}, `Metadata["ce-id"] is a name that the kit uses`},
 		{"ReservedOurs", "t", &pubsub.Message{Metadata: map[string]string{"mainstay-x": ""}}, "is a name that the kit uses"},
 		{"ReservedTrace", "t", &pubsub.Message{Metadata: map[string]string{"baggage": ""}}, "is a name that the kit uses"},

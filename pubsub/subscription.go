@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -248,6 +247,6 @@ func outageDelay(n int) time.Duration { return backoff.Delay(n, 100*time.Millise
 
 // contextOf returns ctx as the handler of m sees it: correlation ID, the publisher's span as parent, and m itself.
 func (s *Subscription) contextOf(ctx context.Context, m *Message) context.Context {
-	ctx = s.client.propagator.Extract(ctx, propagation.MapCarrier(m.Trace))
+	ctx = s.client.propagator.Extract(ctx, traceCarrier(m.Trace))
 	return NewContext(correlation.NewContext(ctx, m.CorrelationID), m)
 }

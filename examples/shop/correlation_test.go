@@ -281,7 +281,7 @@ func TestHostileCorrelationID(t *testing.T) {
 		return fmt.Errorf("no such user: %s", m.Metadata["note"])
 	}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 1}}))
 	err := h.broker.Publish(t.Context(), "noted", []driver.Message{{Attributes: map[string]string{
-		"mainstay-correlation-id": hostile, "ce-id": "m-1\r\nX-Evil: 1", "traceparent": hostile, "note": hostile,
+		"ce-correlationid": hostile, "ce-id": "m-1\r\nX-Evil: 1", "traceparent": hostile, "note": hostile,
 	}}})
 	if err != nil {
 		t.Fatal(err)

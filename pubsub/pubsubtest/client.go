@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 var clientTests = []test{
@@ -21,6 +23,7 @@ var clientTests = []test{
 	{"KeepsALongHandlersMessage", keepsALongHandlersMessage},
 	{"StopsWithoutLoss", stopsWithoutLoss},
 	{"HandlesAStrangersMessage", handlesAStrangersMessage},
+	{"TellsWhereAMessageComesFrom", tellsWhereAMessageComesFrom},
 }
 
 func (f *fixture) client() *pubsub.Client {
@@ -197,6 +200,56 @@ func stopsWithoutLoss(f *fixture) {
 	}
 	if distinct != n {
 		f.Errorf("%d messages were handled, want %d", distinct, n)
+	}
+}
+
+// tellsWhereAMessageComesFrom has a cause b, and b, which fails until an operator sends it again from its dead letter,
+// cause c: all in one story.
+func tellsWhereAMessageComesFrom(f *fixture) {
+	c, j := f.client(), newJournal()
+	b, last := f.topic+".b", f.topic+".c"
+	f.declare(b, b+".dead-letter.one", last)
+	once := &pubsub.SubscriptionOptions{Lease: f.Lease, Retry: pubsub.Retry{MaxAttempts: 2, MinBackoff: time.Millisecond}}
+	var told sync.Map // a second delivery tells nothing new
+	tell := func(ctx context.Context, what string, m *pubsub.Message) {
+		s := fmt.Sprintf("%s %s/%d of %s in %s %s", what, m.ID, m.Attempt, m.CausationID, m.CorrelationID,
+			correlation.FromContext(ctx))
+		if _, before := told.LoadOrStore(s, true); !before {
+			j.note(s)
+		}
+	}
+	var mended atomic.Bool
+	f.start(c.Subscribe(f.topic, "one", func(ctx context.Context, m *pubsub.Message) error {
+		tell(ctx, "first", m)
+		return c.Publish(ctx, b, &pubsub.Message{ID: "b"})
+	}, once))
+	f.start(c.Subscribe(b, "one", func(ctx context.Context, m *pubsub.Message) error {
+		tell(ctx, "second", m)
+		if !mended.Load() {
+			return errors.New("boom")
+		}
+		return c.Publish(ctx, last, &pubsub.Message{ID: "c"})
+	}, once))
+	f.start(c.Subscribe(b+".dead-letter.one", "operator", func(ctx context.Context, m *pubsub.Message) error {
+		tell(ctx, "letter", m)
+		mended.Store(true)
+		again := *m
+		again.ID = "b2" // a broker that deduplicates would drop b
+		return c.Publish(ctx, m.DeadLetter.Topic, &again)
+	}, once))
+	f.start(c.Subscribe(last, "one", func(ctx context.Context, m *pubsub.Message) error {
+		tell(ctx, "third", m)
+		return nil
+	}, once))
+	if err := c.Publish(correlation.NewContext(f.Context(), "r-1"), f.topic, &pubsub.Message{ID: "a"}); err != nil {
+		f.Fatalf("Publish: %v", err)
+	}
+	want := []string{
+		"first a/1 of  in r-1 r-1", "second b/1 of a in r-1 r-1", "second b/2 of a in r-1 r-1",
+		"letter b/1 of a in r-1 r-1", "second b2/1 of a in r-1 r-1", "third c/1 of b2 in r-1 r-1",
+	}
+	if got := j.wait(f, len(want)); !slices.Equal(got, want) {
+		f.Errorf("handled %q,\nwant %q", got, want)
 	}
 }
 

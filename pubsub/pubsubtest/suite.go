@@ -71,11 +71,11 @@ func newFixture(t testing.TB, h Harness) *fixture {
 	return f
 }
 
-func (f *fixture) declare(topic string) {
+func (f *fixture) declare(topics ...string) {
 	f.Helper()
 	if d, ok := f.broker.(driver.Declarer); ok {
-		if err := d.Declare(f.Context(), []string{topic}); err != nil {
-			f.Fatalf("Declare(%q): %v", topic, err)
+		if err := d.Declare(f.Context(), topics); err != nil {
+			f.Fatalf("Declare(%q): %v", topics, err)
 		}
 	}
 }
