@@ -8,6 +8,9 @@ const (
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderRetryAfter says how long to wait before another try, in whole seconds or as a date (RFC 9110, 10.2.3).
 	HeaderRetryAfter = "Retry-After"
+	// HeaderTraceSample, with the value "1" and from a trusted caller, makes a server keep the span of the request and so
+	// the rest of the trace, whatever the sampler says. Servers that trust nobody in particular ignore it.
+	HeaderTraceSample = "X-Trace-Sample"
 	// ContentTypeProblem is the media type of an error's body (RFC 9457).
 	ContentTypeProblem = "application/problem+json"
 	// ContentTypeJSON is the media type of every other body.

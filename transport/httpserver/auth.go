@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -35,7 +36,10 @@ func Authenticate(v auth.Verifier, o *AuthOptions) func(http.Handler) http.Handl
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p, ok, err := a.check(r, next)
+			ctx, known, err := a.identify(r.Context(), r)
+			if err == nil && !known && !a.admits(r, next) {
+				err = errNoCredential
+			}
 			if err != nil {
 				if state := reqstate.From(r.Context()); state != nil {
 					state.Fail(err)
@@ -43,8 +47,8 @@ func Authenticate(v auth.Verifier, o *AuthOptions) func(http.Handler) http.Handl
 				refuse(w, r, err)
 				return
 			}
-			if ok {
-				r = r.WithContext(auth.NewContext(r.Context(), p))
+			if known {
+				r = r.WithContext(ctx)
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -67,20 +71,22 @@ type authenticator struct {
 // errNoCredential is for the log.
 var errNoCredential = errors.New("httpserver: no bearer token")
 
-// check returns the caller, or none for a public request without a token, or why the request is refused.
-func (a *authenticator) check(r *http.Request, next http.Handler) (p auth.Principal, ok bool, err error) {
+// identify returns ctx with the caller whose token r has, ctx itself where r has none, or why the token is refused.
+func (a *authenticator) identify(ctx context.Context, r *http.Request) (with context.Context, known bool, err error) {
 	token, err := bearer(r.Header["Authorization"])
+	if err != nil || token == "" {
+		return ctx, false, err
+	}
+	p, err := a.verifier.Verify(ctx, token)
 	if err != nil {
-		return p, false, err
+		return ctx, false, err
 	}
-	if token != "" {
-		p, err = a.verifier.Verify(r.Context(), token)
-		return p, err == nil, err
-	}
-	if isPublic(next, r) || a.public != nil && a.public(r) {
-		return p, false, nil
-	}
-	return p, false, errNoCredential
+	return auth.NewContext(ctx, p), true, nil
+}
+
+// admits reports whether r, which has no token, leads to what is public.
+func (a *authenticator) admits(r *http.Request, next http.Handler) bool {
+	return isPublic(next, r) || a.public != nil && a.public(r)
 }
 
 // bearer returns the token of RFC 6750, "" where there is none: no header, or one of another scheme.

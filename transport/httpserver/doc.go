@@ -27,6 +27,25 @@
 // connection, so that the caller cannot take the half for the whole. The access log is at level info, and at error for
 // 5xx. Spans have no query string: it may hold secrets.
 //
+// However strangers vary paths, methods, hosts and headers, http_server_request_duration_seconds has at most
+// (routes + 1) × 10 methods × statuses that handlers send series of buckets, and http_server_active_requests has 10.
+// Past 1,000 routes, which only a [ObserveOptions].Route function can make, the route is "__other__", and
+// metrics_label_values_overflowed_total counts.
+//
+// # Whose word counts
+//
+// A correlation ID and a trace are what a caller says they are. Without a Trust function everybody is taken at their
+// word. With one, a caller that it does not vouch for gets a new correlation ID and a new trace whose first span links
+// to theirs, and their baggage goes no further. A trusted caller can ask for a trace to be kept with the header
+// X-Trace-Sample: 1 ([transport.HeaderTraceSample]): the span starts with the attribute sampling.priority, 1, which the
+// sampler of package tracing obeys. Nobody can without a Trust function.
+//
+// # Beside another instrumentation
+//
+// Inside a handler that has started a span of kind server, as otelhttp's does, a request gets no second span: the one
+// that is there gets the route, the status and the error, and its owner ends it. Its sampling has been decided, and the
+// caller's trace read, by then. The SDK's spans tell their kind; one that does not becomes the parent of a second.
+//
 // # What it does not do
 //
 // No routing (http.ServeMux does), no CORS, no compression, no HTTP/3, no cleartext HTTP/2.

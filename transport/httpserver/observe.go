@@ -4,21 +4,16 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/metrics"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
@@ -29,7 +24,7 @@ const scope = "github.com/mainstay-go/mainstay/transport/httpserver"
 // statusCallerLeft is nginx's "client closed request".
 const statusCallerLeft = 499
 
-// ObserveOptions say where what is observed goes. The same fields are in [Options].
+// ObserveOptions say where what is observed goes, and what is left out. The same fields are in [Options].
 type ObserveOptions struct {
 	// Logger gets the access log. Nil means slog.Default().
 	Logger *slog.Logger
@@ -39,6 +34,22 @@ type ObserveOptions struct {
 	Propagator propagation.TextMapPropagator
 	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
 	Registerer prometheus.Registerer
+
+	// Trust says whose word counts: see the package comment. It is asked once for each request, before anything else.
+	// Nil means that everybody's correlation ID and trace are continued, and nobody can force a trace to be kept.
+	Trust func(*http.Request) bool
+	// Route names the route of a request for routers that do not set Request.Pattern, such as "/users/{id}". It is
+	// asked once the handler has returned, with the request that the handler got. It must not return paths: past 1,000
+	// different routes it is "__other__". Where it returns "", and where it is nil, the route is what http.ServeMux or
+	// an httpapi endpoint says.
+	Route func(*http.Request) string
+	// Quiet names requests that leave no span, and no access log line unless they fail (5xx), such as probes of health.
+	// They are counted all the same. Nil means none.
+	Quiet func(*http.Request) bool
+	// LogEvery thins the access log out to one line in so many requests of a route, method and status, the first of
+	// them included. Requests that fail (5xx) are logged one and all. Zero means 1, every request; negative means none
+	// but those that fail.
+	LogEvery int
 }
 
 // Observe returns a middleware that does for each request what the package comment says: correlation, span, metrics,
@@ -59,13 +70,17 @@ func Observe(o *ObserveOptions) func(http.Handler) http.Handler {
 	}
 }
 
-// observer is one pass over each request. The fields behind red are zero in a stand-alone middleware.
+// observer is one pass over each request. The fields behind trust are zero in a stand-alone middleware.
 type observer struct {
-	logger     *slog.Logger
-	tracer     trace.Tracer
+	tracer     trace.Tracer          // nil where the options said Unobserved: then nothing is taken but panics
 	kind       trace.SpanStartOption // server
 	propagator propagation.TextMapPropagator
-	red        *metrics.RED // nil where the options said Unobserved: then nothing is taken but panics
+	active     [len(methods)]prometheus.Gauge
+	outcomes   *outcomes
+	route      func(*http.Request) string
+	quiet      func(*http.Request) bool
+	logEvery   int
+	trust      func(*http.Request) bool
 
 	auth    *authenticator // nil checks nobody
 	open    bool           // the options said Unauthenticated
@@ -88,42 +103,59 @@ func newObserver(o ObserveOptions) (*observer, error) {
 		o.TracerProvider = otel.GetTracerProvider()
 	}
 	obs := &observer{
-		logger:     cmp.Or(o.Logger, slog.Default()),
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
 		kind:       trace.WithSpanKind(trace.SpanKindServer),
 		propagator: o.Propagator,
-		red:        red,
+		route:      o.Route,
+		quiet:      o.Quiet,
+		logEvery:   o.LogEvery,
+		trust:      o.Trust,
 	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}
 	}
-	return obs, nil
+	for m := range obs.active {
+		obs.active[m] = red.InFlight(method(m).String()) //nolint:gosec // of ten
+	}
+	obs.outcomes, err = newOutcomes(cmp.Or(o.Logger, slog.Default()).Handler(), red, o.Registerer)
+	return obs, err
 }
 
-// exchange is what one request needs, in one allocation.
+// newRecoverer returns an observer that takes nothing but panics.
+func newRecoverer(logger *slog.Logger) *observer {
+	return &observer{outcomes: &outcomes{log: logger.Handler()}}
+}
+
+// exchange is what one request needs, in one allocation. It is made anew for each: a context and a writer that a
+// handler left with a goroutine of its own lead here for as long as that lives.
 type exchange struct {
-	reqstate.State
+	state reqstate.Context
 	recorder
 	body   body
+	echo   [1]string // the correlation ID, as the value of a response header
 	start  time.Time
-	method string // the label
+	method method
+	quiet  bool
 	req    *http.Request
-	span   trace.Span
+	span   span
 }
 
 func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	x := &exchange{start: time.Now(), method: methodLabel(r.Method)}
+	x := &exchange{start: time.Now(), method: methodOf(r.Method)}
 	x.recorder.w = w
-	if o.red != nil {
-		active := o.red.InFlight(x.method)
+	if o.tracer != nil {
+		active := o.active[x.method]
 		active.Inc()
 		defer active.Dec()
 	}
-	o.begin(x, r)
+	ctx := o.begin(x, r)
 	returned := false
 	defer func() {
 		// One place for all ways out of a handler: return, panic, and runtime.Goexit, which recover does not see.
 		v := recover()
+		if x.req == nil {
+			x.req = r.WithContext(ctx) // a verifier panicked
+		}
 		if !returned {
 			x.handlePanic(v)
 		}
@@ -133,8 +165,8 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	if err := o.authenticate(x, next); err != nil {
-		x.Fail(err)
+	if err := o.authenticate(ctx, x, r, next); err != nil {
+		x.state.Fail(err)
 		refuse(&x.recorder, x.req, err)
 	} else {
 		next.ServeHTTP(x.recorder.wrap(), x.req)
@@ -142,145 +174,73 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 	returned = true
 }
 
-// begin gives the request its state, its correlation ID, its span and its body limit.
-func (o *observer) begin(x *exchange, r *http.Request) {
-	ctx := reqstate.NewContext(r.Context(), &x.State)
+// begin gives the request its state, its correlation ID and its span.
+func (o *observer) begin(x *exchange, r *http.Request) context.Context {
+	x.state.Context = r.Context()
 	if o.open {
-		x.Open()
+		x.state.Open()
 	}
-	if o.red != nil {
-		ctx = o.trace(ctx, x, r)
+	if o.tracer == nil {
+		return &x.state
+	}
+	trusted := o.trust == nil || o.trust(r)
+	id := ""
+	if trusted {
+		id = correlation.FromHeader(r.Header)
+	}
+	ctx := correlation.NewContext(&x.state, id)
+	x.echo[0] = correlation.FromContext(ctx)
+	// Without room for more: what a handler adds is not written here.
+	x.recorder.w.Header()[correlation.Header] = x.echo[:1:1]
+	x.quiet = o.quiet != nil && o.quiet(r)
+	return o.startSpan(ctx, x, r, trusted)
+}
+
+// authenticate makes the request that the handler gets, with its verified caller, if any, or says why it gets none.
+func (o *observer) authenticate(ctx context.Context, x *exchange, r *http.Request, next http.Handler) error {
+	var known bool
+	var err error
+	if o.auth != nil {
+		ctx, known, err = o.auth.identify(ctx, r)
 	}
 	x.req = r.WithContext(ctx)
 	if o.maxBody != 0 && r.Body != nil && r.Body != http.NoBody {
-		x.WatchBody(o.maxBody)
-		x.body = body{from: r.Body, state: &x.State, header: x.recorder.w.Header(), req: r}
+		x.state.WatchBody(o.maxBody)
+		x.body = body{from: r.Body, state: &x.state.State, header: x.recorder.w.Header(), req: r}
 		x.req.Body = &x.body
 	}
-}
-
-// trace starts the span, under the caller's where r names one, and adopts or mints the correlation ID.
-func (o *observer) trace(ctx context.Context, x *exchange, r *http.Request) context.Context {
-	id := correlation.FromHeader(r.Header)
-	x.recorder.w.Header()[correlation.Header] = []string{id}
-	ctx = correlation.NewContext(ctx, id)
-	ctx = o.propagator.Extract(ctx, carrier{propagation.HeaderCarrier(r.Header)})
-	ctx, x.span = o.tracer.Start(ctx, spanMethod(x.method),
-		o.kind, trace.WithAttributes(sampledAttributes(x.method, r)...))
-	if x.span.IsRecording() {
-		x.span.SetAttributes(peerAttributes(x.method, r)...)
+	if err != nil || o.auth == nil || known || o.auth.admits(x.req, next) {
+		return err
 	}
-	return ctx
-}
-
-// carrier spares the names of W3C trace context, which every request is asked for, a new string in canonical form.
-type carrier struct{ propagation.HeaderCarrier }
-
-func (c carrier) Get(key string) string {
-	switch key {
-	case "traceparent":
-		key = "Traceparent"
-	case "tracestate":
-		key = "Tracestate"
-	}
-	return c.HeaderCarrier.Get(key)
-}
-
-// authenticate puts the verified caller, if any, into the request's context, or says why the request is refused.
-func (o *observer) authenticate(x *exchange, next http.Handler) error {
-	if o.auth == nil {
-		return nil
-	}
-	p, ok, err := o.auth.check(x.req, next)
-	if ok {
-		x.req = x.req.WithContext(auth.NewContext(x.req.Context(), p))
-	}
-	return err
+	return errNoCredential
 }
 
 // end records what came of the request.
 func (o *observer) end(x *exchange) {
 	took := time.Since(x.start)
 	ctx := x.req.Context()
-	route, cause := x.Outcome()
-	if route == "" {
-		route = routeOf(x.req.Pattern)
+	name, cause := x.state.Outcome()
+	if o.route != nil {
+		name = cmp.Or(o.route(x.req), name)
+	}
+	if name == "" {
+		name = routeOf(x.req.Pattern)
 	}
 	status := x.recorder.finalStatus()
 	if reqstate.CallerLeft(ctx) && x.recorder.unanswered(status) {
 		status = statusCallerLeft
 	}
-	if o.red != nil {
-		o.red.Observe(ctx, took, x.method, route, strconv.Itoa(status))
-		o.endSpan(x, route, status)
-	}
-	if o.red != nil || x.recorder.panicked != nil {
-		o.log(ctx, x, route, status, took, cause)
-	}
-}
-
-func (o *observer) endSpan(x *exchange, route string, status int) {
-	defer x.span.End()
-	if !x.span.IsRecording() {
+	if o.tracer == nil && x.recorder.panicked == nil {
 		return
 	}
-	attrs := make([]attribute.KeyValue, 0, 3) // one call: each locks the span and may grow it
-	attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
-	if route != "" {
-		x.span.SetName(spanMethod(x.method) + " " + route)
-		attrs = append(attrs, semconv.HTTPRoute(route))
+	out := o.outcomes.of(name, x.method, status)
+	if out.series != nil {
+		out.series.Observe(ctx, took)
+		x.endSpan(out)
 	}
-	if status >= 500 {
-		x.span.SetStatus(codes.Error, "")
-		attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+	if o.logs(x, out) {
+		x.log(ctx, out, took, cause)
 	}
-	x.span.SetAttributes(attrs...)
-}
-
-func (o *observer) log(
-	ctx context.Context, x *exchange, route string, status int, took time.Duration, cause error,
-) {
-	level := slog.LevelInfo
-	if status >= 500 {
-		level = slog.LevelError
-	}
-	if !o.logger.Enabled(ctx, level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs,
-		slog.String(correlation.Attr, correlation.FromContext(ctx)),
-		slog.String("method", x.method),
-		slog.String("route", route),
-		slog.String("path", x.req.URL.Path),
-		slog.Int("status", status),
-		slog.Int64("bytes", x.recorder.bytes),
-		slog.Duration("duration", took))
-	if cause != nil {
-		attrs = append(attrs, slog.String("error", cause.Error()))
-	}
-	if p := x.recorder.panicked; p != nil {
-		attrs = append(attrs, slog.Any("panic", p.value), slog.String("stack", p.stack))
-	}
-	o.logger.LogAttrs(ctx, level, "request", attrs...)
-}
-
-// methodLabel bounds what callers invent. The known methods are those of RFC 9110 and RFC 5789, in upper case.
-func methodLabel(m string) string {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		return m
-	}
-	return "_OTHER"
-}
-
-// spanMethod is the method's part of a span's name.
-func spanMethod(label string) string {
-	if label == "_OTHER" {
-		return "HTTP"
-	}
-	return label
 }
 
 // routeOf returns the path of a ServeMux pattern: "/users/{id}" of "GET example.com/users/{id}".
@@ -289,53 +249,4 @@ func routeOf(pattern string) string {
 		return pattern[i:]
 	}
 	return ""
-}
-
-// sampledAttributes are those that the semantic conventions want at the start, where samplers see them.
-func sampledAttributes(method string, r *http.Request) []attribute.KeyValue {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(method), semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme),
-	}
-}
-
-func peerAttributes(method string, r *http.Request) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 8)
-	if method != r.Method {
-		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(r.Method))
-	}
-	host, port := splitHostPort(r.Host)
-	attrs = append(attrs, semconv.ServerAddress(host))
-	if port > 0 {
-		attrs = append(attrs, semconv.ServerPort(port))
-	}
-	if host, port := splitHostPort(r.RemoteAddr); host != "" {
-		attrs = append(attrs, semconv.NetworkPeerAddress(host), semconv.NetworkPeerPort(port), semconv.ClientAddress(host))
-	}
-	if v, ok := strings.CutPrefix(r.Proto, "HTTP/"); ok {
-		attrs = append(attrs, semconv.NetworkProtocolVersion(strings.TrimSuffix(v, ".0")))
-	}
-	if ua := r.UserAgent(); ua != "" {
-		attrs = append(attrs, semconv.UserAgentOriginal(ua))
-	}
-	return attrs
-}
-
-// splitHostPort returns the port as 0 where there is none.
-func splitHostPort(s string) (host string, port int) {
-	if !strings.Contains(s, ":") {
-		return s, 0 // what net would say, without its error
-	}
-	h, p, err := net.SplitHostPort(s)
-	if err != nil {
-		return s, 0
-	}
-	port, err = strconv.Atoi(p)
-	if err != nil {
-		return h, 0
-	}
-	return h, port
 }

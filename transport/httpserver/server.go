@@ -44,7 +44,7 @@ func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 	case s.opts.Verifier != nil && s.opts.Unauthenticated:
 		return nil, errors.New("both a Verifier and Unauthenticated")
 	}
-	obs := &observer{logger: s.opts.Logger}
+	obs := newRecoverer(s.opts.Logger)
 	if !s.opts.Unobserved {
 		var err error
 		if obs, err = newObserver(s.opts.observe()); err != nil {

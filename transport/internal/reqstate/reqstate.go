@@ -94,9 +94,19 @@ func (s *State) IsOpen() bool {
 
 type key struct{}
 
-// NewContext returns a copy of ctx that carries s.
-func NewContext(ctx context.Context, s *State) context.Context {
-	return context.WithValue(ctx, key{}, s)
+// Context is a context that carries its own State, for a server that makes both in one allocation. Set the embedded
+// context, and hand the address on.
+type Context struct {
+	context.Context //nolint:containedctx // it is a context
+	State
+}
+
+// Value returns the State to From, and what the context below has to everybody else.
+func (c *Context) Value(k any) any {
+	if k == (key{}) {
+		return &c.State
+	}
+	return c.Context.Value(k)
 }
 
 // From returns the state of ctx, nil where no server made one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -13,11 +14,14 @@ import (
 
 func TestState(t *testing.T) {
 	t.Run("IsFoundUnderDerivedContexts", func(t *testing.T) {
-		s := &reqstate.State{}
-		ctx, cancel := context.WithCancel(reqstate.NewContext(t.Context(), s))
+		c := &reqstate.Context{Context: context.WithValue(t.Context(), name{}, "below")}
+		ctx, cancel := context.WithCancel(c)
 		defer cancel()
-		if got := reqstate.From(ctx); got != s {
-			t.Errorf("From = %p, want %p", got, s)
+		if got := reqstate.From(ctx); got != &c.State {
+			t.Errorf("From = %p, want %p", got, &c.State)
+		}
+		if got := ctx.Value(name{}); got != "below" {
+			t.Errorf("Value of the context below = %v, want below", got)
 		}
 		if got := reqstate.From(t.Context()); got != nil {
 			t.Errorf("From of a bare context = %p, want nil", got)
@@ -55,6 +59,30 @@ func TestState(t *testing.T) {
 	})
 }
 
+type name struct{}
+
+// TestContextCostsNoGoroutine: package context starts one for a parent that it cannot see through.
+func TestContextCostsNoGoroutine(t *testing.T) {
+	parent, end := context.WithCancel(t.Context())
+	defer end()
+	before := runtime.NumGoroutine()
+	var ctxs []context.Context
+	for range 100 {
+		ctx, cancel := context.WithCancel(&reqstate.Context{Context: parent})
+		defer cancel()
+		ctxs = append(ctxs, ctx)
+	}
+	if got := runtime.NumGoroutine(); got >= before+100 {
+		t.Errorf("%d goroutines, %d before, want none for a derived context", got, before)
+	}
+	end()
+	for _, ctx := range ctxs {
+		if ctx.Err() == nil {
+			t.Fatal("a derived context goes on after its parent's end")
+		}
+	}
+}
+
 func TestCallerLeft(t *testing.T) {
 	cancelled := func(cause error) context.Context {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -69,7 +97,7 @@ func TestCallerLeft(t *testing.T) {
 	}{
 		"alive":              {t.Context(), false},
 		"cancelled":          {cancelled(nil), true},
-		"below a cancelled":  {reqstate.NewContext(cancelled(nil), &reqstate.State{}), true},
+		"below a cancelled":  {&reqstate.Context{Context: cancelled(nil)}, true},
 		"cut by the server":  {cancelled(errors.New("stopping")), false},
 		"past its deadline":  {late, false},
 		"a wrapping of both": {cancelled(fmt.Errorf("left: %w", context.Canceled)), true},

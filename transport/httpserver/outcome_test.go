@@ -1,0 +1,135 @@
+package httpserver_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/mainstay-go/mainstay/transport/httpserver"
+)
+
+func TestRoute(t *testing.T) {
+	t.Run("IsTheFunctionsWhereThereIsOne", func(t *testing.T) {
+		obs := newObserved()
+		o := obs.options()
+		o.Route = func(r *http.Request) string {
+			if r.URL.Path == "/items/2" {
+				return "" // not one of its own
+			}
+			return "/things/{id}"
+		}
+		h := httpserver.Observe(o)(items())
+		for _, path := range []string{"/items/0", "/items/2"} {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+		}
+		want := map[string]uint64{"GET /things/{id} 200": 1, "GET /items/{id} 200": 1}
+		if got := obs.series(t); !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+		if spans := obs.spans.GetSpans(); spans[0].Name != "GET /things/{id}" || spans[1].Name != "GET /items/{id}" {
+			t.Errorf("spans %q and %q, want the routes", spans[0].Name, spans[1].Name)
+		}
+	})
+	t.Run("IsAskedForOnceTheHandlerHasReturned", func(t *testing.T) {
+		obs, matched := newObserved(), ""
+		o := obs.options()
+		o.Route = func(*http.Request) string { return matched }
+		h := httpserver.Observe(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { matched = "/late" }))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if got, want := obs.series(t), (map[string]uint64{"GET /late 200": 1}); !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+	})
+	t.Run("IsNoPathForLong", func(t *testing.T) {
+		obs := newObserved()
+		o := obs.options()
+		o.Route = func(r *http.Request) string { return r.URL.Path }
+		h := httpserver.Observe(o)(items())
+		for i := range 1500 {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprint("/nope/", i), nil))
+		}
+		got := obs.series(t)
+		if len(got) != 1001 || got["GET __other__ 404"] != 500 {
+			t.Errorf("%d series, %d of the rest, want 1,001 and 500", len(got), got["GET __other__ 404"])
+		}
+	})
+	t.Run("IsOneSeriesForAllWhoAreFirst", func(t *testing.T) {
+		obs := newObserved()
+		h := httpserver.Observe(obs.options())(items())
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/items/0", nil)) })
+		}
+		wg.Wait()
+		if got, want := obs.series(t), (map[string]uint64{"GET /items/{id} 200": 100}); !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
+		}
+	})
+}
+
+// TestStrangersMakeNoSeries sends what a scanner sends, each time another.
+func TestStrangersMakeNoSeries(t *testing.T) {
+	obs := newObserved()
+	o := obs.options()
+	o.TracerProvider = noop.NewTracerProvider()
+	o.LogEvery = -1
+	h := httpserver.Observe(o)(items())
+	attack := func(from, to int) {
+		for i := from; i < to; i++ {
+			r := httptest.NewRequest(fmt.Sprintf("M%d", i), "/", nil)
+			if i%2 == 0 {
+				r.Method = "GET"
+			}
+			r.URL.Path, r.Host = fmt.Sprintf("/%d/%x", i, i), fmt.Sprintf("h%d.example.com", i)
+			if i%3 == 0 {
+				r.URL.Path = fmt.Sprint("/items/", i)
+			}
+			r.Header.Set("X-Correlation-Id", strings.Repeat(fmt.Sprint("c", i), 10))
+			r.Header.Set("User-Agent", fmt.Sprint("agent/", i))
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	}
+	const n = 100_000
+	attack(0, n/10)
+	series, before := count(t, obs.reg), heap()
+	attack(n/10, n)
+	// GET on the route and elsewhere, invented methods where there is no route and where there is one for GET.
+	if got := len(obs.series(t)); got != 4 {
+		t.Errorf("series of durations: got %d (%v), want 4", got, obs.series(t))
+	}
+	if got := count(t, obs.reg); got != series {
+		t.Errorf("series: got %d, %d after a tenth of the attack", got, series)
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("the heap grew by %d bytes, want less than 1 MiB", grown)
+	}
+}
+
+// count returns how many series reg has.
+func count(t *testing.T, reg prometheus.Gatherer) (n int) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		n += len(f.GetMetric())
+	}
+	return n
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // pools are emptied by the second
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
