@@ -61,9 +61,9 @@ func newHop(t *testing.T) *hop {
 	}
 	t.Cleanup(func() { db.Close() })
 	h.db = db
-	h.box = outbox.New(sqlx.SQLite, &outbox.Options{Logger: h.logger})
+	h.box = outbox.New(db, sqlx.SQLite, &outbox.Options{Logger: h.logger})
 	h.in = inbox.New(db, sqlx.SQLite, &inbox.Options{Logger: h.logger, Registerer: h.reg})
-	if err := errors.Join(h.box.Migrate(t.Context(), db), h.in.Migrate(t.Context())); err != nil {
+	if err := errors.Join(h.box.Migrate(t.Context()), h.in.Migrate(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(httpserver.Observe(&httpserver.ObserveOptions{Logger: h.logger, Registerer: h.reg})(
@@ -176,7 +176,7 @@ func TestOneCorrelationID(t *testing.T) {
 	}))
 	way := &refusing{next: h.client}
 	way.n.Store(1)
-	h.run(h.box.Relay(h.db, way, &outbox.RelayOptions{Registerer: h.reg}))
+	h.run(h.box.Relay(way, &outbox.RelayOptions{Registerer: h.reg}))
 	var letter *pubsub.Message
 	select {
 	case letter = <-letters:
@@ -221,7 +221,7 @@ func TestCorrelationIDsDoNotMix(t *testing.T) {
 		seen <- e.Request
 		return nil
 	}, nil))
-	h.run(h.box.Relay(h.db, h.client, &outbox.RelayOptions{Registerer: h.reg}))
+	h.run(h.box.Relay(h.client, &outbox.RelayOptions{Registerer: h.reg}))
 	var wg sync.WaitGroup
 	for i := range requests {
 		wg.Go(func() { h.request(fmt.Sprintf("c-%d", i)) })

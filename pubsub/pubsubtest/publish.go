@@ -31,7 +31,7 @@ func carriesBytesAndAttributes(f *fixture) {
 		"content-type":            "application/json; charset=utf-8",
 		"traceparent":             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		"tracestate":              "vendor=opaque,other=a%20b",
-		"ce-correlationid": "c-1",
+		"ce-correlationid":        "c-1",
 		"user":                    "  padded, Größe, 日本, %41 ",
 		"with_underscore.and.dot": "x",
 		"empty":                   "",

@@ -131,12 +131,14 @@ import (
 	"github.com/mainstay-go/mainstay/sqlx/outbox"
 )
 
-var (
-	box     = outbox.New(sqlx.Postgres, nil)
-	greeted = pubsub.NewTopic[string]("greeted", nil)
-)
+var greeted = pubsub.NewTopic[string]("greeted", nil)
 
-func greet(ctx context.Context, tx *sql.Tx) error { return greeted.Publish(ctx, box.In(tx), "hello") }
+func greet(ctx context.Context, db *sql.DB) error {
+	box := outbox.New(db, sqlx.Postgres, nil)
+	return sqlx.InTx(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+		return greeted.Publish(ctx, box.In(tx), "hello")
+	}, nil)
+}
 
 func main() {
 	_ = greet

@@ -3,7 +3,7 @@
 // or not at all.
 //
 //	in := inbox.New(db, sqlx.Postgres, nil)
-//	box := outbox.New(sqlx.Postgres, nil)
+//	box := outbox.New(db, sqlx.Postgres, nil)
 //	sub := inbox.Subscribe(in, client, OrderCreated, "inventory",
 //		func(ctx context.Context, tx *sql.Tx, e OrderCreatedEvent) error {
 //			if _, err := tx.ExecContext(ctx, `UPDATE stock SET free = free - 1 WHERE sku = $1`, e.SKU); err != nil {

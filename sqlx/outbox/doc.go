@@ -1,6 +1,6 @@
 // Package outbox publishes messages from within a database transaction: they leave if, and only if, it commits.
 //
-//	box := outbox.New(sqlx.Postgres, nil)
+//	box := outbox.New(db, sqlx.Postgres, nil)
 //	...
 //	err := sqlx.InTx(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
 //		if _, err := tx.ExecContext(ctx, `INSERT INTO orders …`); err != nil {
@@ -12,8 +12,7 @@
 // A [Relay], which any number of replicas may run, moves the rows to the broker. Its tables come from [Outbox.Migrate],
 // or from the SQL files in this package's folder migrations:
 //
-//	mainstay.Run(ctx, nil, mainstay.Once(func(ctx context.Context) error { return box.Migrate(ctx, db) }),
-//		box.Relay(db, client, nil), server)
+//	mainstay.Run(ctx, nil, mainstay.Once(box.Migrate), box.Relay(client, nil), server)
 //
 // # What it promises
 //

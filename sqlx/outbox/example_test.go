@@ -19,9 +19,10 @@ var orderCreated = pubsub.NewTopic("order.created", &pubsub.TopicOptions[order]{
 
 // The order and its event are stored by one transaction; a relay of any replica sends the event.
 func Example() {
-	box := outbox.New(sqlx.Postgres, nil)
+	var db *sql.DB // from sqlx.Open
+	box := outbox.New(db, sqlx.Postgres, nil)
 
-	create := func(ctx context.Context, db *sql.DB, o order) error {
+	create := func(ctx context.Context, o order) error {
 		return sqlx.InTx(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO orders (id) VALUES ($1)`, o.ID); err != nil {
 				return err
@@ -29,11 +30,11 @@ func Example() {
 			return orderCreated.Publish(ctx, box.In(tx), o)
 		}, nil)
 	}
-	run := func(ctx context.Context, db *sql.DB, client *pubsub.Client) error {
-		if err := box.Migrate(ctx, db); err != nil {
+	run := func(ctx context.Context, client *pubsub.Client) error {
+		if err := box.Migrate(ctx); err != nil { // or mainstay.Once(box.Migrate), before the relay, in mainstay.Run
 			return err
 		}
-		return box.Relay(db, client, nil).Run(ctx)
+		return box.Relay(client, nil).Run(ctx)
 	}
 	_, _ = create, run
 }

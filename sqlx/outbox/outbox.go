@@ -35,33 +35,37 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Outbox is the outbox of one database. It is safe for concurrent use. Make one value a database and process, so that
-// what [Outbox.In] stores wakes the [Relay].
+// Outbox is the outbox of one database. It is safe for concurrent use, and holds nothing open. Make one value a
+// database and process, so that what [Outbox.In] stores wakes the [Relay].
 type Outbox struct {
+	db         *sql.DB
 	dialect    sqlx.Dialect
 	propagator propagation.TextMapPropagator
 	logger     *slog.Logger
 	wake       chan struct{}
 }
 
-// New returns the outbox of a database that speaks d. It touches no database.
-func New(d sqlx.Dialect, o *Options) *Outbox {
-	b := &Outbox{dialect: d, wake: make(chan struct{}, 1)}
+// New returns the outbox in db: the database of the transactions that [Outbox.In] gets. New does not touch it. The
+// tables are created by [Outbox.Migrate], and must be there before the first message is.
+//
+// What is wrong with d is reported by Migrate and by [Relay.Run].
+func New(db *sql.DB, d sqlx.Dialect, o *Options) *Outbox {
+	b := &Outbox{db: db, dialect: d, wake: make(chan struct{}, 1)}
 	if o != nil {
 		b.propagator, b.logger = o.Propagator, o.Logger
 	}
 	return b
 }
 
-// Migrate creates the outbox's tables in db, or brings them up to date. It records that in a table of its own,
-// mainstay_outbox_migrations, and is safe in any number of replicas at once (see package migrate).
-func (b *Outbox) Migrate(ctx context.Context, db *sql.DB) error {
+// Migrate creates the outbox's tables, or brings them up to date, as package migrate promises: however many processes
+// start at once. It records that in a table of its own, mainstay_outbox_migrations. Its shape fits mainstay.Once.
+func (b *Outbox) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations/"+b.dialect.String())
 	if err != nil {
 		return fmt.Errorf("outbox: migrate: %w", err)
 	}
 	o := &migrate.Options{Table: "mainstay_outbox_migrations", Logger: b.logger}
-	if err := migrate.New(db, b.dialect, files, o).Up(ctx); err != nil {
+	if err := migrate.New(b.db, b.dialect, files, o).Up(ctx); err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil

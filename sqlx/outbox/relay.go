@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"time"
@@ -71,15 +70,15 @@ type outage struct {
 	until    time.Time
 }
 
-// Relay returns a relay that publishes, by client, what [Outbox.In] stores in db. Any number of replicas may run one;
+// Relay returns a relay that publishes, by client, what [Outbox.In] stores. Any number of replicas may run one;
 // one of them at a time works. Run it once at a time.
-func (b *Outbox) Relay(db *sql.DB, client pubsub.Publisher, o *RelayOptions) *Relay {
+func (b *Outbox) Relay(client pubsub.Publisher, o *RelayOptions) *Relay {
 	var opt RelayOptions
 	if o != nil {
 		opt = *o
 	}
 	r := &Relay{
-		store:  store{db: db, dialect: b.dialect, holder: uuid.NewString()},
+		store:  store{db: b.db, dialect: b.dialect, holder: uuid.NewString()},
 		wake:   b.wake,
 		client: client,
 		opt: RelayOptions{

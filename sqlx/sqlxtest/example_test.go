@@ -27,8 +27,8 @@ func Example_outbox() {
 		log.Fatal(err)
 	}
 	defer db.Close()
-	box := outbox.New(sqlx.SQLite, &outbox.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err := box.Migrate(ctx, db); err != nil {
+	box := outbox.New(db, sqlx.SQLite, &outbox.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err := box.Migrate(ctx); err != nil {
 		panic(err)
 	}
 
@@ -55,7 +55,7 @@ func Example_outbox() {
 		cancel()
 		return nil
 	})
-	relay := box.Relay(db, broker, &outbox.RelayOptions{Registerer: prometheus.NewRegistry()})
+	relay := box.Relay(broker, &outbox.RelayOptions{Registerer: prometheus.NewRegistry()})
 	fmt.Println("relay:", relay.Run(ctx))
 	// Output:
 	// root: reserved name

@@ -35,8 +35,8 @@ func oneEventLeaves(b *inboxBench) {
 	client := pubsub.NewClient(broker, &pubsub.Options{
 		Source: "/test", Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), TracerProvider: tp,
 	})
-	box := outbox.New(dialectOf(b), nil)
-	if err := box.Migrate(b.Context(), b.db); err != nil {
+	box := outbox.New(b.db, dialectOf(b), nil)
+	if err := box.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	shipments, o, failed := pubsub.NewTopic[shipped]("shipments", nil), newOutcomes(), map[string]bool{}
@@ -88,7 +88,7 @@ func (b *inboxBench) wantEvents(box *outbox.Outbox, client *pubsub.Client, cause
 		return nil
 	}, nil))
 	go func() {
-		relayed <- box.Relay(b.db, client, &outbox.RelayOptions{Registerer: b.reg, Logger: slog.New(slog.DiscardHandler)}).Run(ctx)
+		relayed <- box.Relay(client, &outbox.RelayOptions{Registerer: b.reg, Logger: slog.New(slog.DiscardHandler)}).Run(ctx)
 	}()
 	ids := map[string]bool{}
 	for range 2 * len(causes) { // this broker delivers everything twice

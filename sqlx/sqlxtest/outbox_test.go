@@ -110,9 +110,9 @@ func (b *broker) wait(t *testing.T, n int) {
 // newBox returns an outbox whose tables are there.
 func newBox(t *testing.T, db *sql.DB, d sqlx.Dialect) *outbox.Outbox {
 	t.Helper()
-	box := outbox.New(d, nil)
+	box := outbox.New(db, d, nil)
 	for range 2 { // once more does nothing
-		if err := box.Migrate(t.Context(), db); err != nil {
+		if err := box.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,7 +153,7 @@ func relay(t *testing.T, db *sql.DB, box *outbox.Outbox, b pubsub.Publisher, o *
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- box.Relay(db, b, &opt).Run(ctx) }()
+	go func() { done <- box.Relay(b, &opt).Run(ctx) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-done

@@ -37,7 +37,7 @@ func TestRelay(t *testing.T) {
 	t.Run("FinishesTheBatchUnderWay", drains)
 	t.Run("FailsAtOnceWithoutTables", func(t *testing.T) {
 		sqlxtest.Each(t, func(t *testing.T, db *sql.DB, d sqlx.Dialect) {
-			err := outbox.New(d, nil).Relay(db, newBroker(), &outbox.RelayOptions{Registerer: prometheus.NewRegistry()}).Run(t.Context())
+			err := outbox.New(db, d, nil).Relay(newBroker(), &outbox.RelayOptions{Registerer: prometheus.NewRegistry()}).Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "Migrate") {
 				t.Errorf("Run = %v, want an error that names Migrate", err)
 			}
@@ -331,7 +331,7 @@ func death(t *testing.T) {
 		stop := relay(t, db, box, dying, &outbox.RelayOptions{Lease: 500 * time.Millisecond})
 		<-inside
 		for range 3 {
-			relay(t, db, outbox.New(d, nil), b, &outbox.RelayOptions{BatchSize: 3, PollInterval: 100 * time.Millisecond})
+			relay(t, db, outbox.New(db, d, nil), b, &outbox.RelayOptions{BatchSize: 3, PollInterval: 100 * time.Millisecond})
 		}
 		b.wait(t, 14)
 		eventually(t, func() bool { return number(t, db, `SELECT count(*) FROM mainstay_outbox`) == 0 })
@@ -386,7 +386,7 @@ func cutOff(t *testing.T) {
 			}
 			return nil
 		})
-		relay(t, db, outbox.New(d, nil), other, &outbox.RelayOptions{PollInterval: 50 * time.Millisecond})
+		relay(t, db, outbox.New(db, d, nil), other, &outbox.RelayOptions{PollInterval: 50 * time.Millisecond})
 		other.wait(t, len(want))
 		empty(t, db)
 		if got := other.payloads(); !slices.Equal(got, want) {

@@ -76,8 +76,8 @@ func BenchmarkInTx(b *testing.B) {
 // BenchmarkOutboxPublish: a business row alone, with an outbox row by hand, and with one by the kit.
 func BenchmarkOutboxPublish(b *testing.B) {
 	benchmarkEach(b, func(b *testing.B, db *sql.DB, d sqlx.Dialect) {
-		box := outbox.New(d, nil)
-		if err := box.Migrate(b.Context(), db); err != nil {
+		box := outbox.New(db, d, nil)
+		if err := box.Migrate(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		mustExec(b, db, `CREATE TABLE work (what TEXT NOT NULL)`)
@@ -117,8 +117,8 @@ func BenchmarkOutboxPublish(b *testing.B) {
 // BenchmarkRelay moves rows to a publisher that does nothing; one operation is one row.
 func BenchmarkRelay(b *testing.B) {
 	benchmarkEach(b, func(b *testing.B, db *sql.DB, d sqlx.Dialect) {
-		box := outbox.New(d, nil)
-		if err := box.Migrate(b.Context(), db); err != nil {
+		box := outbox.New(db, d, nil)
+		if err := box.Migrate(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		mustExec(b, db, fmt.Sprintf(`INSERT INTO mainstay_outbox (topic, message_id, message_key, envelope, data)
@@ -130,7 +130,7 @@ func BenchmarkRelay(b *testing.B) {
 		n := 0
 		b.ReportAllocs()
 		b.ResetTimer() // not b.Loop: the rows are there before the clock starts
-		err := box.Relay(db, publisherFunc(func(_ context.Context, _ string, ms ...*pubsub.Message) error {
+		err := box.Relay(publisherFunc(func(_ context.Context, _ string, ms ...*pubsub.Message) error {
 			if n += len(ms); n == b.N {
 				cancel()
 			}

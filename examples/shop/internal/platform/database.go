@@ -55,12 +55,12 @@ func (p *Platform) OpenDB(ctx context.Context, files fs.FS) (*DB, error) {
 	p.check("database", db.PingContext)
 	return &DB{
 		DB: db, p: p, dialect: dialect, migrations: migrations,
-		Outbox: outbox.New(dialect, &outbox.Options{Logger: p.Logger}),
+		Outbox: outbox.New(db, dialect, &outbox.Options{Logger: p.Logger}),
 		Inbox:  inbox.New(db, dialect, &inbox.Options{Logger: p.Logger, Registerer: p.Registry}),
 	}, nil
 }
 
-// Migrate brings the service's own tables up to date, and then does more: [DB.MigrateOutbox], db.Inbox.Migrate.
+// Migrate brings the service's own tables up to date, and then does more: db.Outbox.Migrate, db.Inbox.Migrate.
 func (db *DB) Migrate(more ...func(context.Context) error) mainstay.Runner {
 	own := migrate.New(db.DB, db.dialect, db.migrations, &migrate.Options{Logger: db.p.Logger})
 	return mainstay.Once(func(ctx context.Context) error {
@@ -72,9 +72,6 @@ func (db *DB) Migrate(more ...func(context.Context) error) mainstay.Runner {
 		return nil
 	})
 }
-
-// MigrateOutbox brings the outbox's tables up to date.
-func (db *DB) MigrateOutbox(ctx context.Context) error { return db.Outbox.Migrate(ctx, db.DB) }
 
 // How long the inbox remembers a message: longer than the broker keeps one (7 days) and longer than anybody lets a dead
 // letter lie before it is sent again. And how often it is tidied.
@@ -103,7 +100,7 @@ func (db *DB) tidy(ctx context.Context) error {
 
 // Relay publishes what transactions put into the outbox.
 func (db *DB) Relay(to pubsub.Publisher) mainstay.Runner {
-	return db.Outbox.Relay(db.DB, to, &outbox.RelayOptions{
+	return db.Outbox.Relay(to, &outbox.RelayOptions{
 		Lease: db.p.Lease, Logger: db.p.Logger, Registerer: db.p.Registry,
 	})
 }

@@ -22,7 +22,7 @@ func TestOpenDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := opened.Migrate(opened.MigrateOutbox, opened.Inbox.Migrate).Run(t.Context()); err != nil {
+		if err := opened.Migrate(opened.Outbox.Migrate, opened.Inbox.Migrate).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, table := range []string{"schema_migrations", "mainstay_outbox_migrations", "mainstay_inbox_migrations"} {

@@ -50,7 +50,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	httpapi.Handle(mux, contract.PlaceOrder, s.placeOrder)
 	httpapi.Handle(mux, contract.GetOrder, s.getOrder)
 	return []mainstay.Runner{
-		db.Migrate(db.MigrateOutbox, db.Inbox.Migrate),
+		db.Migrate(db.Outbox.Migrate, db.Inbox.Migrate),
 		p.Declare(broker, contract.OrderCreated, contract.PaymentCharged),
 		db.Tidy(),
 		db.Relay(broker),

@@ -30,7 +30,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 	}
 	s := &service{box: db.Outbox, log: p.Logger}
 	return []mainstay.Runner{
-		db.Migrate(db.MigrateOutbox, db.Inbox.Migrate),
+		db.Migrate(db.Outbox.Migrate, db.Inbox.Migrate),
 		p.Declare(broker, contract.StockReserved, contract.PaymentCharged),
 		db.Tidy(),
 		db.Relay(broker),
