@@ -34,7 +34,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Principal is a verified caller. Treat it as read-only: a cached verification hands the same slices to many
+// Principal is a verified caller. Treat it as read-only: a Verifier that caches may hand the same slices to many
 // requests.
 type Principal struct {
 	// Subject names the caller, unique within Issuer: the "sub" claim of a token, the URI of a certificate.

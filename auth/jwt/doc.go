@@ -18,6 +18,13 @@
 // Every refusal is an [*Error] that matches auth.ErrInvalidToken and carries a [Reason], for logs and metrics. Nothing
 // of the token, and nothing of a key, is in its text; callers are told no more than that the token is invalid.
 //
+// # What is remembered
+//
+// A verifier remembers the tokens that it has accepted (VerifierOptions.MaxCached), each by its SHA-256 and none in
+// itself: the second time costs that hash in place of the signature. All else is checked again at every call, so that
+// a remembered token is refused from the same moment as any other, and so is one whose key is gone. Refused tokens are
+// not remembered. What is remembered belongs to one Verifier.
+//
 // # Who signs what
 //
 // With HS256, whoever can check a token can also make one, for every subject: it fits services of one owner that share
@@ -25,7 +32,7 @@
 //
 // # What it does not
 //
-// It does not revoke: a token is good until it expires, which is why lifetimes are minutes. It does not encrypt: whoever
-// sees a token can read its claims. It holds a fixed set of keys; to rotate, verifiers accept the new key before issuers
-// sign with it, and drop the old one a lifetime after the last token that it signed.
+// It does not revoke: a token is good until it expires, which is why lifetimes are minutes. It does not encrypt:
+// whoever sees a token can read its claims. It holds a fixed set of keys; to rotate, verifiers accept the new key
+// before issuers sign with it, and drop the old one a lifetime after the last token that it signed.
 package jwt

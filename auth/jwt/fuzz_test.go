@@ -3,8 +3,10 @@ package jwt_test
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/auth/jwt"
@@ -57,6 +59,37 @@ func FuzzClaims(f *testing.F) {
 		var m map[string]any
 		if err := json.Unmarshal([]byte(claims), &m); err != nil || m["iss"] != p.Issuer || m["sub"] != p.Subject {
 			t.Fatalf("got %+v, another reader has %v, %v", p, m, err)
+		}
+	})
+}
+
+// FuzzVerifyAgain asks a verifier that remembers and one that does not for the same token, and for one that differs
+// in a byte: they always agree.
+func FuzzVerifyAgain(f *testing.F) {
+	plain := newVerifier(f, uncached)
+	for _, s := range []string{
+		`{"iss":"shop","sub":"o","aud":"users","exp":9e9}`,
+		`{"iss":"shop","sub":"o","aud":["a","users"],"exp":9e9,"nbf":0,"iat":1.5,"jti":"1","scope":" r  w "}`,
+		`{"iss":"shop","sub":"o","aud":"users","exp":1}`, `{"iss":"shop","sub":"o","aud":"users","exp":9e9,"iat":8e9}`, `[]`,
+	} {
+		f.Add(s, uint16(3), byte('x'))
+		f.Add(s, uint16(80), byte('\n'))
+	}
+	f.Fuzz(func(t *testing.T, claims string, at uint16, b byte) {
+		token := forge(goodHeader, claims, hs256(secret))
+		other := []byte(token)
+		other[int(at)%len(other)] = b
+		v := newVerifier(t, func(o *jwt.VerifierOptions) { o.MaxCached = 4 })
+		now := time.Now()
+		for _, token := range []string{token, token, string(other), string(other), token} {
+			want, wantErr := plain.VerifyAt(token, now)
+			got, gotErr := v.VerifyAt(token, now)
+			if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(gotErr, wantErr) {
+				t.Fatalf("got %+v, %v; want %+v, %v", got, gotErr, want, wantErr)
+			}
+			if wantErr != nil && v.Remembers(token) {
+				t.Fatalf("refused (%v), and remembered", wantErr)
+			}
 		}
 	})
 }
