@@ -64,15 +64,6 @@ func processing(subscription, topic string) string {
 		" messaging.message.conversation_id=" + customerCorrelation
 }
 
-// spansPerOrder counts what is in trail.
-func spansPerOrder() int {
-	n := len(trail)
-	for _, s := range trail {
-		n += len(strings.Fields(s.sql))
-	}
-	return n
-}
-
 // checkTrail wants the customer's trace in all to be trail, and nothing else.
 func checkTrail(t *testing.T, all []spanfile.Span) {
 	t.Helper()

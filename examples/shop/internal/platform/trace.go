@@ -25,7 +25,11 @@ func (p *Platform) trace(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	p.onClose(func() error { return p.Tracing.Shutdown(context.WithoutCancel(ctx)) }) // where it never ran
+	p.onClose(func() error { // where it never ran
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return p.Tracing.Run(ended)
+	})
 	return p.Registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "tracing_spans_lost_total",
 		Help: "Spans that were to be exported and were not.",
