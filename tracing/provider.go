@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -14,18 +15,24 @@ import (
 // Provider makes tracers, and is a runner that exports what is left when it stops. Its methods are safe for concurrent
 // use.
 type Provider struct {
-	sdk     *sdktrace.TracerProvider
-	spans   *pipeline // nil without an exporter
-	log     *slog.Logger
-	timeout time.Duration // negative for none
+	sdk        *sdktrace.TracerProvider
+	spans      *pipeline // nil without an exporter
+	propagator propagation.TextMapPropagator
+	log        *slog.Logger
+	timeout    time.Duration // negative for none
 }
 
 // TracerProvider returns what the TracerProvider field of the kit's options, and any OpenTelemetry instrumentation,
 // takes. After the shutdown its spans go nowhere.
 func (p *Provider) TracerProvider() trace.TracerProvider { return p.sdk }
 
+// Propagator returns what the Propagator field of the kit's options takes: W3C trace context, W3C Baggage of the keys
+// in Options.Baggage, and Options.Propagators.
+func (p *Provider) Propagator() propagation.TextMapPropagator { return p.propagator }
+
 // Lost counts the spans that were to be exported and were not: too many were waiting, the exporter returned an error,
-// or time ran out at the shutdown.
+// or time ran out at the shutdown. It only grows. A metric of it is a prometheus.NewCounterFunc of one line, see the
+// example.
 func (p *Provider) Lost() int64 {
 	if p.spans == nil {
 		return 0

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
 // The batch processor's bounds. All but the last are the defaults of the OpenTelemetry specification ("Batching
@@ -32,26 +31,43 @@ type Options struct {
 	ServiceVersion string
 	// Environment is where it runs (deployment.environment.name), such as "production". "" leaves it out.
 	Environment string
+	// InstanceID tells replicas apart (service.instance.id). "" means what OTEL_RESOURCE_ATTRIBUTES or a detector says, or
+	// else a random UUID, new at each start, as the semantic conventions advise.
+	InstanceID string
+	// Detectors find out more about where the service runs, such as [Kubernetes] and [Detector], and those of the clouds
+	// in OpenTelemetry's contrib repository. A later one wins over those before it. Setup asks all at once and waits 5s
+	// at most; what one does not find by then, or returns an error for, is logged and left out. Nil means none.
+	Detectors []resource.Detector
 	// Exporter takes the spans; the [Provider] owns it and shuts it down. Nil means none: spans are made, so that logs
 	// have their IDs and other services the trace, and thrown away.
 	Exporter sdktrace.SpanExporter
 	// Ratio is the share of traces begun here that is kept, decided by trace ID, so that services of one ratio keep the
 	// same traces. Zero means 1, all of them; negative means none; more than 1 is an error. A trace begun elsewhere is
-	// kept or not as its caller decided.
+	// kept or not as its caller decided. A span that starts with the attribute sampling.priority, an integer of 1 or
+	// more, is kept in any case, and with it what is below it.
 	Ratio float64
+	// Baggage lists the keys of W3C Baggage that [Provider.Propagator] sends and takes in; all others neither leave the
+	// service nor come in. Nil means none. A key that is no token (RFC 9110, section 5.6.2) is an error, as are more
+	// than 64. Members beyond 8192 bytes in all are not sent; of baggage larger than that nothing is taken in.
+	Baggage []string
+	// Propagators are formats that [Provider.Propagator] speaks beside W3C trace context, such as B3; the package comment
+	// names more. Each sends its headers with every call. A caller's trace context wins over what they find. Nil means
+	// none.
+	Propagators []propagation.TextMapPropagator
 	// ShutdownTimeout bounds the time that [Provider.Run] takes to export what is left, all in all. Zero means 5s;
 	// negative means no bound.
 	ShutdownTimeout time.Duration
-	// SetGlobal makes this provider, W3C trace context as the propagator, and Logger as the handler of OpenTelemetry's
-	// errors the process-wide ones, for libraries that look there. The kit itself does not look there when it is given
+	// SetGlobal makes this provider, its propagator, and Logger as the handler of OpenTelemetry's errors the process-wide
+	// ones, for libraries that look there. The kit itself does not look there when it is given
 	// a provider. False leaves the process-wide ones as they are.
 	SetGlobal bool
-	// Logger gets a warning when spans are lost, at most one a minute. Nil means slog.Default().
+	// Logger gets a warning when spans are lost, at most one a minute, and one for each detector that fails. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
 // Setup starts tracing. The provider works at once; run it, or shut it down, to have the last spans exported and its
-// goroutine ended. ctx bounds Setup alone.
+// goroutine ended. ctx bounds Setup alone, which takes no time but the detectors'.
 func Setup(ctx context.Context, o *Options) (*Provider, error) {
 	if o == nil || o.ServiceName == "" {
 		return nil, errors.New("tracing: Options.ServiceName is required")
@@ -59,18 +75,23 @@ func Setup(ctx context.Context, o *Options) (*Provider, error) {
 	if !(o.Ratio <= 1) { // NaN, too
 		return nil, fmt.Errorf("tracing: ratio %v is not 1 or less", o.Ratio)
 	}
-	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(o.identity()...))
-	if err != nil {
-		return nil, fmt.Errorf("tracing: resource: %w", err)
+	if i := slices.Index(o.Detectors, nil); i >= 0 {
+		return nil, fmt.Errorf("tracing: Options.Detectors[%d] is nil", i)
 	}
-	p := &Provider{log: o.Logger, timeout: o.ShutdownTimeout}
+	propagator, err := o.propagator()
+	if err != nil {
+		return nil, err
+	}
+	p := &Provider{propagator: propagator, log: o.Logger, timeout: o.ShutdownTimeout}
 	if p.log == nil {
 		p.log = slog.Default()
 	}
 	if p.timeout == 0 {
 		p.timeout = 5 * time.Second
 	}
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler(o.Ratio))}
+	options := []sdktrace.TracerProviderOption{
+		sdktrace.WithResource(o.resource(ctx, p.log)), sdktrace.WithSampler(newSampler(o.Ratio)),
+	}
 	if o.Exporter != nil {
 		p.spans = newPipeline(o.Exporter, p.log)
 		options = append(options, sdktrace.WithSpanProcessor(p.spans))
@@ -82,28 +103,9 @@ func Setup(ctx context.Context, o *Options) (*Provider, error) {
 	return p, nil
 }
 
-// identity returns the resource attributes that say who makes the spans.
-func (o *Options) identity() []attribute.KeyValue {
-	attrs := []attribute.KeyValue{semconv.ServiceName(o.ServiceName)}
-	if o.ServiceVersion != "" {
-		attrs = append(attrs, semconv.ServiceVersion(o.ServiceVersion))
-	}
-	if o.Environment != "" {
-		attrs = append(attrs, semconv.DeploymentEnvironmentNameKey.String(o.Environment))
-	}
-	return attrs
-}
-
-func sampler(ratio float64) sdktrace.Sampler {
-	if ratio == 0 {
-		ratio = 1
-	}
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))
-}
-
 func (p *Provider) setGlobal() {
 	otel.SetTracerProvider(p.sdk)
-	otel.SetTextMapPropagator(propagation.TraceContext{})
+	otel.SetTextMapPropagator(p.propagator)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		p.log.Warn("tracing: opentelemetry", "error", err)
 	}))

@@ -1,5 +1,5 @@
-// Package otlp exports spans over the OpenTelemetry protocol, OTLP: to a collector, or to whatever takes what a collector
-// takes. Its exporters are for the Exporter field of tracing.Options.
+// Package otlp exports spans over the OpenTelemetry protocol, OTLP: to a collector, or to whatever takes what a
+// collector takes. Its exporters are for the Exporter field of tracing.Options.
 //
 //	exporter, err := otlp.NewGRPC(ctx, nil) // to where the environment says
 //	tp, err := tracing.Setup(ctx, &tracing.Options{ServiceName: "orders", Exporter: exporter})
@@ -11,8 +11,8 @@
 //
 // An exporter connects at its first export and again whenever the connection is gone. It repeats an export that the
 // collector was too busy for, or over gRPC not there for: after some 5s at first, for a minute at most, and no longer
-// than its caller's context lasts, which package tracing ends after 10s. An export is 64 MiB at most. An exporter is for
-// one tracing.Provider, which owns it and shuts it down; whoever has no Provider calls Shutdown.
+// than its caller's context lasts, which package tracing ends after 10s. An export is 64 MiB at most. An exporter is
+// for one tracing.Provider, which owns it and shuts it down; whoever has no Provider calls Shutdown.
 //
 // With a collector that is down, slow or hung, all promises of package tracing stand: no span waits, the exit is
 // bounded, losses are counted.
@@ -37,11 +37,11 @@
 //   - OTEL_GO_X_OBSERVABILITY: an experiment of theirs, metrics about the exporter.
 //
 // Proxies are taken from HTTPS_PROXY and its relatives, as by net/http. A variable that does not parse, or a file that
-// cannot be read, is reported to OpenTelemetry's global logger, which writes to standard error, and is as good as unset.
+// cannot be read, is reported to OpenTelemetry's global logger, which writes to standard error, and is as if unset.
 //
 // # What it does not
 //
 // It exports no metrics and no logs. Where a collector takes a part of an export only, or takes it with a warning, the
-// Provider counts all its spans as lost: Lost is then too high. Over HTTP, idle connections outlive the exporter, by 90s
-// at most.
+// Provider counts all its spans as lost: Lost is then too high. Over HTTP, idle connections outlive the exporter, by
+// 90s at most.
 package otlp

@@ -18,8 +18,8 @@ func Hang(ctx context.Context) (*collector.ExportTraceServiceResponse, error) {
 	return nil, ctx.Err()
 }
 
-// Reject returns the [Answer] of a collector that refuses with a code. Over HTTP that is the status 503 for Unavailable,
-// 429 for ResourceExhausted, and 400 for the others: of these, OTLP/HTTP has clients repeat the first two.
+// Reject returns the [Answer] of a collector that refuses with a code. Over HTTP that is the status 503 for
+// Unavailable, 429 for ResourceExhausted, and 400 for the others: of these, OTLP/HTTP has clients repeat the first two.
 func Reject(code codes.Code) Answer {
 	return func(context.Context) (*collector.ExportTraceServiceResponse, error) {
 		return nil, status.Error(code, "otlptest: rejected")

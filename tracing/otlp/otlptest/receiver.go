@@ -31,8 +31,8 @@ type Span struct {
 	Scope string
 }
 
-// Receiver takes spans over OTLP and keeps them. The zero value listens nowhere: it is for servers of the test's own, to
-// which it is an http.Handler and, by [Receiver.Register], a gRPC service. Its methods are safe for concurrent use.
+// Receiver takes spans over OTLP and keeps them. The zero value listens nowhere: it is for servers of the test's own,
+// to which it is an http.Handler and, by [Receiver.Register], a gRPC service. Its methods are safe for concurrent use.
 type Receiver struct {
 	grpcURL, httpURL string
 	close            func()
@@ -115,8 +115,8 @@ func (r *Receiver) Spans() []Span {
 	return slices.Clone(r.spans)
 }
 
-// Wait returns the spans as soon as done is true of them: it asks at once, and after each export that is taken. When ctx
-// ends before, it returns the spans there are, and an error that wraps that of ctx and names them.
+// Wait returns the spans as soon as done is true of them: it asks at once, and after each export that is taken. When
+// ctx ends before, it returns the spans there are, and an error that wraps that of ctx and names them.
 func (r *Receiver) Wait(ctx context.Context, done func([]Span) bool) ([]Span, error) {
 	for {
 		spans, changed := r.watch()

@@ -90,7 +90,9 @@ func TestReceiver(t *testing.T) {
 		if len(got) != 2 || got[0].Name != "first" || got[1].Name != "second" {
 			t.Fatalf("got %v, want first and second", got)
 		}
-		for key, want := range map[string]string{"service.name": "orders", "process.pid": "7", "spot": "true", "share": "0.5"} {
+		for key, want := range map[string]string{
+			"service.name": "orders", "process.pid": "7", "spot": "true", "share": "0.5",
+		} {
 			if got := got[0].Resource[key]; got != want {
 				t.Errorf("resource: got %s %q, want %q", key, got, want)
 			}
@@ -200,7 +202,7 @@ func TestReject(t *testing.T) {
 		if err == nil || len(r.Spans()) != 0 {
 			t.Errorf("got %v, %d spans; want an error, 0", err, len(r.Spans()))
 		}
-		if code := status.Code(errors.Unwrap(err)); strings.HasSuffix(t.Name(), "GRPC") && code != codes.PermissionDenied {
+		if code := status.Code(err); strings.HasSuffix(t.Name(), "GRPC") && code != codes.PermissionDenied {
 			t.Errorf("got code %v of %v, want PermissionDenied", code, err)
 		}
 	})
