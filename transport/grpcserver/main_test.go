@@ -122,7 +122,7 @@ func (r *rig) serve(t *testing.T, svc *service) *rig {
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	r.ran = make(chan error, 1)
-	go func() { r.ran <- r.ServeOn(ctx, r.ln) }()
+	go func() { r.ran <- r.Serve(ctx, r.ln) }()
 	<-r.Ready()
 	r.conn = dial(t, r.ln)
 	r.client = testpb.NewTestServiceClient(r.conn)

@@ -158,15 +158,18 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Serve is Run on a listener of the caller's: a unix socket, one that a supervisor opened, one in memory. It closes ln
+// also where it does not get to serve.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if err := s.serve(ctx, ln); err != nil {
+		return fmt.Errorf("grpcserver: %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
 func (s *Server) run(ctx context.Context) error {
-	if s.running.Swap(true) {
-		return errors.New("it ran already")
-	}
-	if err := s.check(); err != nil {
+	if err := s.start(); err != nil || ctx.Err() != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.Addr)
 	if err != nil {
@@ -178,8 +181,18 @@ func (s *Server) run(ctx context.Context) error {
 	return s.serveOn(ctx, ln)
 }
 
-// check returns what was wrong before Run.
-func (s *Server) check() error {
+func (s *Server) serve(ctx context.Context, ln net.Listener) error {
+	if err := s.start(); err != nil || ctx.Err() != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return s.serveOn(ctx, ln)
+}
+
+// start notes that the server runs, and returns what was wrong before.
+func (s *Server) start() error {
+	if s.running.Swap(true) {
+		return errors.New("it ran already")
+	}
 	if s.err != nil {
 		return s.err
 	}
