@@ -59,15 +59,6 @@ func Authenticate(v auth.Verifier, o *AuthOptions) Interceptor {
 	}
 }
 
-// stream is a ServerStream with another context.
-type stream struct {
-	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // it is what the interface asks for
-}
-
-// Context returns the stream's context.
-func (s *stream) Context() context.Context { return s.ctx }
-
 type authenticator struct {
 	verifier auth.Verifier
 	rules    rules // of a stand-alone interceptor

@@ -12,10 +12,16 @@
 // Every call, unary or streaming, gets a correlation ID (the caller's where it is well formed, else a new one), which
 // its context, its header and its log line carry; a server span that continues the caller's W3C trace; one sample of
 // rpc_server_call_duration_seconds and its place in rpc_server_active_calls; one access log line; and an answer even
-// when its handler panics. They agree on the code, since one layer takes them.
+// when its handler panics or ends its goroutine. They agree on the code, since one layer takes them. The messages of a
+// stream are counted by rpc_server_stream_messages_total, and in its log line. Whose correlation ID and trace are
+// continued is said by Options.Trust: everybody's by default.
+//
+// In a server that otelgrpc observes already, as a stats handler, a call stays one span: that of otelgrpc, which the
+// pass uses and leaves to its owner.
 //
 // Every call is authenticated before its request is read: see [Authenticate]. A server without a Verifier does not
-// start unless its options say Unauthenticated.
+// start unless its options say Unauthenticated. A message that has a method Validate() error is asked before a handler
+// gets it: see [Validate].
 //
 // Handlers return errors as everywhere in the kit: a transport.Error crosses with its code, message, fields (as
 // google.rpc.BadRequest) and delay (as google.rpc.RetryInfo), cut where they would not fit into a header; an error with
@@ -35,11 +41,12 @@
 // span and the log. The code label is that of gRPC's statuscodes.md, such as "NOT_FOUND". A failure is Unknown,
 // DeadlineExceeded, Unimplemented, Internal, Unavailable and DataLoss, by the semantic conventions: its span is an
 // error, and its access log line is at level error, others at info. A call whose caller went away before its answer is
-// CANCELLED, whatever became of the handler, and no failure; one that the server cut off is UNAVAILABLE.
-// rpc_server_active_calls has no twin in the conventions yet; it is named after that of HTTP.
+// CANCELLED, whatever became of the handler, and no failure; one whose time ran out is DEADLINE_EXCEEDED, whichever side
+// noticed first; one that the server cut off is UNAVAILABLE. What callers make up makes no series: there are at most 17
+// of the duration (one a code) for each registered method and for "_OTHER", and one or two of the other metrics.
+// rpc_server_active_calls and rpc_server_stream_messages_total have no twin in the conventions yet.
 //
 // # What it does not do
 //
-// No reflection by itself (reflection.Register takes a Server; a rule says who may ask), no gRPC-Web, no xDS. Messages
-// of a stream are neither counted nor logged one by one.
+// No reflection by itself (reflection.Register takes a Server; a rule says who may ask), no gRPC-Web, no xDS.
 package grpcserver

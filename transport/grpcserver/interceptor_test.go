@@ -30,7 +30,7 @@ func serveBare(t *testing.T, is ...grpcserver.Interceptor) *grpc.ClientConn {
 	return serveBareService(t, &service{}, is...)
 }
 
-func serveBareService(t *testing.T, svc *service, is ...grpcserver.Interceptor) *grpc.ClientConn {
+func serveBareService(t *testing.T, svc testpb.TestServiceServer, is ...grpcserver.Interceptor) *grpc.ClientConn {
 	t.Helper()
 	var opts []grpc.ServerOption
 	for _, i := range is {
@@ -42,6 +42,12 @@ func serveBareService(t *testing.T, svc *service, is ...grpcserver.Interceptor) 
 	s := grpc.NewServer(opts...)
 	testpb.RegisterTestServiceServer(s, svc)
 	healthpb.RegisterHealthServer(s, health.NewServer())
+	return serveOf(t, s)
+}
+
+// serveOf serves s on a network in memory until the test ends.
+func serveOf(t *testing.T, s *grpc.Server) *grpc.ClientConn {
+	t.Helper()
 	ln := bufconn.Listen(1 << 20)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()

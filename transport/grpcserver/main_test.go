@@ -108,14 +108,16 @@ func newRig(o *grpcserver.Options) *rig {
 	r := &rig{log: &lines{}, spans: tracetest.NewInMemoryExporter(), reg: prometheus.NewRegistry()}
 	o.Unauthenticated = o.Verifier == nil
 	o.Logger = slog.New(slog.NewJSONHandler(r.log, nil))
-	o.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSyncer(r.spans))
+	if o.TracerProvider == nil {
+		o.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSyncer(r.spans))
+	}
 	o.Registerer = r.reg
 	r.Server = grpcserver.New(o)
 	return r
 }
 
 // serve runs the rig on a network in memory until the test ends.
-func (r *rig) serve(t *testing.T, svc *service) *rig {
+func (r *rig) serve(t *testing.T, svc testpb.TestServiceServer) *rig {
 	t.Helper()
 	testpb.RegisterTestServiceServer(r.Server, svc)
 	r.ln = bufconn.Listen(1 << 20)
@@ -171,6 +173,29 @@ func (r *rig) samples(t *testing.T) map[string]uint64 {
 				labels = append(labels, l.GetValue())
 			}
 			got[strings.Join(labels, " ")] = m.GetHistogram().GetSampleCount()
+		}
+	}
+	return got
+}
+
+// values returns a counter's values by its labels' values, in the order of the labels' names.
+func (r *rig) values(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			got[strings.Join(labels, " ")] = m.GetCounter().GetValue()
 		}
 	}
 	return got

@@ -3,29 +3,20 @@ package grpcserver
 import (
 	"cmp"
 	"context"
-	"io"
 	"log/slog"
-	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 
 	"github.com/mainstay-go/mainstay/metrics"
-	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/internal/rpc"
 )
@@ -51,6 +42,11 @@ type ObserveOptions struct {
 	Propagator propagation.TextMapPropagator
 	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
 	Registerer prometheus.Registerer
+	// Trust reports whose word is taken, by a call's context: package peer finds the address and the certificate in it;
+	// nobody is authenticated yet. Nil means that everybody's correlation ID and trace are continued. Otherwise only
+	// the callers that it is true for have theirs continued, baggage included, and may ask for their trace to be kept
+	// (metadata "x-trace-sample: 1"); all others get a new ID, and a new trace with a link to theirs.
+	Trust func(context.Context) bool
 }
 
 // Observe returns an interceptor that does for each call what the package comment says: correlation, span, metrics,
@@ -95,14 +91,18 @@ type observer struct {
 	logger     *slog.Logger
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
+	trust      func(context.Context) bool // nil trusts everybody with little
 	red        *metrics.RED
+	messages   *prometheus.CounterVec
 	methods    sync.Map // full name -> *method, of those that are registered
 	other      *method  // of those that are not
 
-	auth     *authenticator // nil checks nobody
-	timeout  time.Duration  // of unary calls, 0 for none
-	draining chan struct{}  // closed when the server begins to drain
-	cutOff   atomic.Bool    // set before the server cancels what still runs
+	auth          *authenticator // nil checks nobody
+	validates     bool
+	timeout       time.Duration // of unary calls, 0 for none
+	streamTimeout time.Duration // of all others, 0 for none
+	draining      chan struct{} // closed when the server begins to drain
+	cutOff        atomic.Bool   // set before the server cancels what still runs
 }
 
 func newObserver(o ObserveOptions) (*observer, error) {
@@ -117,6 +117,13 @@ func newObserver(o ObserveOptions) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
+	messages, err := metrics.Register(o.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "rpc_server_stream_messages_total",
+		Help: "Messages of streaming incoming remote procedure calls.",
+	}, []string{"rpc_method", "direction"}))
+	if err != nil {
+		return nil, err
+	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = otel.GetTracerProvider()
 	}
@@ -124,7 +131,9 @@ func newObserver(o ObserveOptions) (*observer, error) {
 		logger:     cmp.Or(o.Logger, slog.Default()),
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
 		propagator: o.Propagator,
+		trust:      o.Trust,
 		red:        red,
+		messages:   messages,
 	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}
@@ -137,10 +146,12 @@ func newObserver(o ObserveOptions) (*observer, error) {
 
 // method is what the calls of one method have in common.
 type method struct {
-	label  string
-	rule   Rule
-	active prometheus.Gauge
-	start  []trace.SpanStartOption
+	label    string
+	rule     Rule
+	active   prometheus.Gauge
+	start    []trace.SpanStartOption
+	series   [codes.Unauthenticated + 1]atomic.Pointer[metrics.Series] // by code, of those that came up
+	messages atomic.Pointer[messages]                                  // of a method that streams, once it did
 }
 
 func (o *observer) newMethod(label string) *method {
@@ -164,42 +175,23 @@ func (o *observer) method(full string) *method {
 	return m.(*method)
 }
 
-// call is what one call needs.
-type call struct {
-	*method
-	original string // the method's full name, where it is not registered
-	start    time.Time
-	span     trace.Span
-	panicked *panicInfo
-	answered atomic.Pointer[status.Status] // by the library itself, see note
-}
-
-// note takes down that the library could not read or write a message. It answers such a call by itself, and ends its
-// context: what the handler makes of it comes too late.
-func (c *call) note(err error) error {
-	if err != nil && err != io.EOF { //nolint:errorlint // the library returns it bare
-		c.answered.CompareAndSwap(nil, status.Convert(err))
+// seriesOf returns the series of a method's calls that end with code, which is made when the first one does: most
+// methods use few codes.
+func (o *observer) seriesOf(m *method, code codes.Code) *metrics.Series {
+	p := &m.series[rpc.Known(code)]
+	if s := p.Load(); s != nil {
+		return s
 	}
-	return err
+	s := o.red.With(m.label, rpc.CodeName(code))
+	p.Store(s)
+	return s
 }
-
-// observedStream is a stream that notes what the library answers.
-type observedStream struct {
-	stream
-	call *call
-}
-
-// RecvMsg receives one message.
-func (s *observedStream) RecvMsg(m any) error { return s.call.note(s.ServerStream.RecvMsg(m)) }
-
-// SendMsg sends one message.
-func (s *observedStream) SendMsg(m any) error { return s.call.note(s.ServerStream.SendMsg(m)) }
 
 // unary observes one unary call; handle decodes, too, in a Server.
 func (o *observer) unary(
 	ctx context.Context, c *call, handle func(context.Context) (any, error),
 ) (res any, err error) {
-	ctx, cancel := limit(o.begin(ctx, c), o.timeout)
+	ctx, cancel := limit(ctx, o.timeout)
 	defer cancel() // after what follows, which asks ctx why it ended
 	returned := false
 	defer func() {
@@ -212,6 +204,8 @@ func (o *observer) unary(
 			res = nil
 		}
 	}()
+	c.begin()
+	ctx = o.adopt(ctx, c)
 	if o.auth != nil {
 		admitted, refused := o.auth.check(ctx, c.rule)
 		ctx = admitted
@@ -227,7 +221,10 @@ func (o *observer) unary(
 
 // stream observes one streaming call.
 func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.StreamHandler) (err error) {
-	ctx := o.begin(ss.Context(), c)
+	ctx, cancel := limit(ss.Context(), o.streamTimeout)
+	defer cancel() // as above
+	observed := &observedStream{stream: stream{ServerStream: ss}, call: c, validates: o.validates}
+	c.stream = observed
 	returned := false
 	defer func() {
 		v := recover() // as above
@@ -236,6 +233,9 @@ func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.St
 		}
 		err = o.end(ctx, c, err)
 	}()
+	c.begin()
+	observed.messages = o.messagesOf(c.method)
+	ctx = o.adopt(ctx, c)
 	if o.auth != nil {
 		admitted, refused := o.auth.check(ctx, c.rule)
 		ctx = admitted
@@ -247,110 +247,8 @@ func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.St
 	if o.draining != nil {
 		ctx = context.WithValue(ctx, drainingKey{}, o.draining)
 	}
-	err = handle(srv, &observedStream{stream{ServerStream: ss, ctx: ctx}, c})
+	observed.ctx = ctx
+	err = handle(srv, observed)
 	returned = true
 	return err
-}
-
-// begin adopts or mints the correlation ID, and starts the span under the caller's where there is one.
-func (o *observer) begin(ctx context.Context, c *call) context.Context {
-	c.start = time.Now()
-	c.active.Inc()
-	id := rpc.CorrelationID(ctx)
-	// It fails where an interceptor before this one has sent the header: then there is no echo.
-	_ = grpc.SetHeader(ctx, metadata.MD{correlation.Key: {id}})
-	ctx = correlation.NewContext(ctx, id)
-	ctx = o.propagator.Extract(ctx, rpc.Incoming{Ctx: ctx})
-	ctx, c.span = o.tracer.Start(ctx, c.spanName(), c.method.start...)
-	if c.span.IsRecording() {
-		c.span.SetAttributes(c.attributes(ctx)...)
-	}
-	return ctx
-}
-
-func (c *call) spanName() string {
-	if c.original != "" {
-		return "grpc"
-	}
-	return c.label
-}
-
-func (c *call) attributes(ctx context.Context) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 4)
-	if c.original != "" {
-		attrs = append(attrs, semconv.RPCMethodOriginal(rpc.Original(c.original)))
-	}
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return attrs
-	}
-	host, port, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return attrs
-	}
-	attrs = append(attrs, semconv.NetworkPeerAddress(host))
-	if n, err := strconv.Atoi(port); err == nil {
-		attrs = append(attrs, semconv.NetworkPeerPort(n))
-	}
-	return attrs
-}
-
-// end records what came of the call, and returns the error to be sent.
-func (o *observer) end(ctx context.Context, c *call, err error) error {
-	took := time.Since(c.start)
-	cutOff := o.cutOff.Load()
-	sent := outcome(ctx, err, cutOff)
-	if answered := c.answered.Load(); answered != nil && !(cutOff && answered.Code() == codes.Canceled) {
-		sent = answered
-	}
-	if c.panicked != nil {
-		sent = sentForPanic()
-	}
-	name := rpc.CodeName(sent.Code())
-	o.red.Observe(ctx, took, c.label, name)
-	c.endSpan(sent.Code(), name)
-	o.log(ctx, c, sent.Code(), name, took, err)
-	c.active.Dec()
-	if sent == nil || err == nil {
-		return sent.Err() // nil of nil; a panic leaves no error
-	}
-	return rpc.Wrap(err, sent)
-}
-
-func (c *call) endSpan(code codes.Code, name string) {
-	defer c.span.End()
-	if !c.span.IsRecording() {
-		return
-	}
-	c.span.SetAttributes(semconv.RPCResponseStatusCode(name))
-	if isFailure(code) {
-		c.span.SetStatus(otelcodes.Error, "")
-		c.span.SetAttributes(semconv.ErrorTypeKey.String(name))
-	}
-}
-
-func (o *observer) log(ctx context.Context, c *call, code codes.Code, name string, took time.Duration, cause error) {
-	level := slog.LevelInfo
-	if isFailure(code) {
-		level = slog.LevelError
-	}
-	if !o.logger.Enabled(ctx, level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs,
-		slog.String(correlation.Attr, correlation.FromContext(ctx)),
-		slog.String("method", c.label),
-		slog.String("code", name),
-		slog.Duration("duration", took))
-	if c.original != "" {
-		attrs = append(attrs, slog.String("method_original", rpc.Original(c.original)))
-	}
-	if cause != nil {
-		attrs = append(attrs, slog.String("error", cause.Error()))
-	}
-	if p := c.panicked; p != nil {
-		attrs = append(attrs, slog.Any("panic", p.value), slog.String("stack", p.stack))
-	}
-	o.logger.LogAttrs(ctx, level, "call", attrs...)
 }

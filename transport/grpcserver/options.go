@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"math"
@@ -51,6 +52,9 @@ type Options struct {
 	// verified services only. A rule for what is not registered is an error of Run. Nil means no rules.
 	Rules map[string]Rule
 
+	// Unvalidated leaves messages alone. False means that those which have a method Validate() error are asked whether
+	// they are valid before a handler gets them; see [Validate].
+	Unvalidated bool
 	// MaxReceiveBytes bounds a message that comes in: a larger one is ResourceExhausted. Zero means 4 MiB; negative
 	// means no limit.
 	MaxReceiveBytes int
@@ -59,9 +63,11 @@ type Options struct {
 	// MaxStreams bounds the calls that run on one connection: a client's further calls wait. Zero means 1000; negative
 	// means no limit.
 	MaxStreams int
-	// Timeout bounds a unary call whose caller gives it more time, or all of it: its context ends then. Streams are not
-	// bounded. Zero means 60s; negative means none.
+	// Timeout bounds a unary call whose caller gives it more time, or all of it: its context ends then. Zero means
+	// 60s; negative means none.
 	Timeout time.Duration
+	// StreamTimeout is the same for streaming calls, all their messages together. Zero or negative means none.
+	StreamTimeout time.Duration
 	// Keepalive is how long a connection may be silent before the server asks whether the other side lives; without an
 	// answer within 20s the connection ends. Zero means 1m; negative means never.
 	Keepalive time.Duration
@@ -85,6 +91,9 @@ type Options struct {
 	Propagator propagation.TextMapPropagator
 	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
 	Registerer prometheus.Registerer
+	// Trust reports whose correlation ID and trace are continued, and who may ask for a trace to be kept. Nil means
+	// everybody's, and nobody; see [ObserveOptions].
+	Trust func(context.Context) bool
 }
 
 // orDefault returns def for zero and off for a negative v.
@@ -118,6 +127,7 @@ func (o Options) withDefaults() Options {
 func (o Options) observe() ObserveOptions {
 	return ObserveOptions{
 		Logger: o.Logger, TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
+		Trust: o.Trust,
 	}
 }
 

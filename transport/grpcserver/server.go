@@ -64,7 +64,8 @@ func (s *Server) newObserver() (*observer, error) {
 	if s.opts.Verifier != nil {
 		obs.auth = &authenticator{verifier: s.opts.Verifier}
 	}
-	obs.timeout = s.opts.Timeout
+	obs.validates = !s.opts.Unvalidated
+	obs.timeout, obs.streamTimeout = s.opts.Timeout, s.opts.StreamTimeout
 	obs.draining = s.draining
 	return obs, nil
 }
@@ -117,7 +118,12 @@ func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
 		defer s.active.Add(-1)
 		c := call{method: m}
 		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) {
-			return next(impl, ctx, func(req any) error { return c.note(decode(req)) }, i)
+			return next(impl, ctx, func(req any) error {
+				if err := c.note(decode(req)); err != nil || !s.obs.validates {
+					return err
+				}
+				return validate(req)
+			}, i)
 		})
 	}
 }

@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,6 +12,10 @@ import (
 	"github.com/mainstay-go/mainstay/transport/internal/rpc"
 )
 
+// resetSlack is how long before a call's deadline a reset from its caller still means that time ran out. Both sides
+// count the same time, and what the caller sends at its end is as long on the way as the deadline was.
+const resetSlack = 10 * time.Millisecond
+
 // outcome returns what is sent for the error of a call whose handler had ctx. Where ctx ended, a failure that is not
 // said to be another is only its consequence: drivers have words of their own for a cancelled query.
 func outcome(ctx context.Context, err error, cutOff bool) *status.Status {
@@ -18,23 +23,32 @@ func outcome(ctx context.Context, err error, cutOff bool) *status.Status {
 		return nil
 	}
 	st := sent(ctx, err, cutOff)
-	ended := ctx.Err()
-	if ended == nil {
+	if ctx.Err() == nil {
 		return st
 	}
+	late := outOfTime(ctx) && !cutOff
 	switch st.Code() {
-	case codes.Unknown, codes.Internal:
-		if errors.Is(ended, context.DeadlineExceeded) {
+	case codes.Unknown, codes.Internal, codes.Canceled:
+		if late {
 			return rpc.ToStatus(transport.Errorf(transport.DeadlineExceeded, "time ran out"))
 		}
 	case codes.Unavailable, codes.DeadlineExceeded:
-		if errors.Is(ended, context.DeadlineExceeded) {
+		if late {
 			return st
 		}
 	default:
 		return st
 	}
 	return rpc.ToStatus(canceled(cutOff))
+}
+
+// outOfTime reports whether ctx, which has ended, did so by its deadline.
+func outOfTime(ctx context.Context) bool {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return true
+	}
+	at, ok := ctx.Deadline()
+	return ok && time.Until(at) <= resetSlack
 }
 
 // canceled is what the end of a call's context means, other than by its deadline.

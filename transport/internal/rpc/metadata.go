@@ -53,6 +53,15 @@ func CorrelationID(ctx context.Context) string {
 	return correlation.Adopt(ids[0])
 }
 
+// sampleKey asks for a trace to be kept, by the value "1".
+const sampleKey = "x-trace-sample"
+
+// WantsSample reports whether the caller of an incoming call asks for its trace to be kept.
+func WantsSample(ctx context.Context) bool {
+	vs := metadata.ValueFromIncomingContext(ctx, sampleKey)
+	return len(vs) == 1 && vs[0] == "1"
+}
+
 // Outgoing is metadata to be sent, as a propagation.TextMapCarrier and a correlation.Carrier.
 type Outgoing metadata.MD
 
