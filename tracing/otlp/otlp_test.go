@@ -21,7 +21,6 @@ import (
 	pb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 
-	"github.com/mainstay-go/mainstay"
 	"github.com/mainstay-go/mainstay/tracing"
 	"github.com/mainstay-go/mainstay/tracing/otlp"
 	"github.com/mainstay-go/mainstay/tracing/otlp/otlptest"
@@ -334,41 +333,6 @@ func TestCollectorDown(t *testing.T) {
 			<-left // the call was cancelled, not abandoned
 			if n := len(entered); n != 0 {
 				t.Errorf("got %d more exports during the stop, want none after its time is up", n)
-			}
-		})
-	})
-}
-
-// TestStop runs a provider as a service does, with a server that has a last request to answer when it is told to stop.
-func TestStop(t *testing.T) {
-	run := func(t *testing.T, p *tracing.Provider) error {
-		ctx, stop := context.WithCancel(t.Context())
-		server := mainstay.RunnerFunc(func(ctx context.Context) error {
-			stop()
-			<-ctx.Done()
-			end(p, 1)
-			return nil
-		})
-		o := &mainstay.Options{Grace: time.Minute, Signals: []os.Signal{}, Logger: slog.New(slog.DiscardHandler)}
-		return mainstay.Run(ctx, o, p, server)
-	}
-	each(t, func(t *testing.T, w wire) {
-		t.Run("ExportsTheLastSpan", func(t *testing.T) {
-			r := otlptest.NewReceiver(t)
-			p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: w.url(r)}), 0)
-			if err := run(t, p); err != nil || p.Lost() != 0 || len(r.Spans()) != 1 {
-				t.Errorf("got %v, %d lost, %d exported; want nil, 0, 1", err, p.Lost(), len(r.Spans()))
-			}
-		})
-		t.Run("IsNotHeldByACollectorThatHangs", func(t *testing.T) {
-			r := otlptest.NewReceiver(t)
-			r.Answer(otlptest.Hang)
-			p := setup(t, "orders", open(t, w, &otlp.Options{Endpoint: w.url(r)}), 50*time.Millisecond)
-			begun := time.Now()
-			err := run(t, p)
-			// The exporter's own patience is 10s, and there is a minute of grace.
-			if took := time.Since(begun); err != nil || p.Lost() != 1 || took > 9*time.Second {
-				t.Errorf("got %v after %v, %d lost; want nil after about 50ms, 1", err, took, p.Lost())
 			}
 		})
 	})
