@@ -15,7 +15,8 @@ import (
 const maxScrapes = 10
 
 // Handler serves what g gathers, nil for prometheus.DefaultGatherer, in the format that the scraper asks for:
-// OpenMetrics, which alone carries exemplars, or the Prometheus text format.
+// OpenMetrics, protobuf, or the Prometheus text format. The first two carry exemplars, protobuf alone carries native
+// histograms; Prometheus asks for what it is configured to take.
 //
 // A collector that fails does not hide the others: the answer is 200 with what could be gathered, and the error is
 // logged to slog.Default(). Only when nothing could be gathered is the answer 500. At most ten scrapes are served at

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ type REDOptions struct {
 	Labels []string
 	// Buckets are upper bounds in seconds, each above the one before. Nil means [DurationBuckets].
 	Buckets []float64
+	// NativeFactor, above 1, adds native buckets to the classic ones; see [NativeHistograms]. Zero means what the
+	// Registerer says, and without that none. Negative means none.
+	NativeFactor float64
 	// InFlight names the gauge of what has begun and not ended, such as "http_server_active_requests". "" means none.
 	InFlight string
 	// InFlightHelp is the help of the gauge. Required where InFlight is set.
@@ -49,9 +53,19 @@ func (o *REDOptions) validate() error {
 	case slices.Contains(o.Labels, "le"):
 		return fmt.Errorf(`metrics: histogram %q: label "le" is the histogram's own`, o.Name)
 	}
-	for i := 1; i < len(o.Buckets); i++ {
-		if !(o.Buckets[i-1] < o.Buckets[i]) {
-			return fmt.Errorf("metrics: histogram %q: bucket %v is not above %v", o.Name, o.Buckets[i], o.Buckets[i-1])
+	if err := ascending(o.Buckets); err != nil {
+		return fmt.Errorf("metrics: histogram %q: %w", o.Name, err)
+	}
+	return nil
+}
+
+func ascending(buckets []float64) error {
+	for i, b := range buckets {
+		if math.IsNaN(b) {
+			return errors.New("bucket NaN is no number")
+		}
+		if i > 0 && b <= buckets[i-1] {
+			return fmt.Errorf("bucket %v is not above %v", b, buckets[i-1])
 		}
 	}
 	return nil
@@ -70,7 +84,7 @@ type RED struct {
 
 // NewRED registers the instruments with reg, nil for prometheus.DefaultRegisterer. Instruments that reg has already
 // under the same names, labels and help are shared, so that two servers of one process need no names of their own; the
-// buckets are then those of the first. The same name with other labels or another help is an error.
+// buckets, native ones too, are then those of the first. The same name with other labels or another help is an error.
 func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -78,11 +92,14 @@ func NewRED(reg prometheus.Registerer, o REDOptions) (*RED, error) {
 	if len(o.Buckets) == 0 {
 		o.Buckets = DurationBuckets()
 	}
+	o.Buckets = slices.Clone(o.Buckets) // they are looked at for ever
+	native, err := nativeFactor(reg, o.NativeFactor)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: histogram %q: %w", o.Name, err)
+	}
 	r := &RED{turns: turns{start: time.Now(), bounds: o.Buckets}}
-	var err error
-	r.duration, err = Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: o.Name, Help: o.Help, Buckets: o.Buckets,
-	}, o.Labels))
+	r.duration, err = Register(reg, prometheus.NewHistogramVec(
+		histogramOpts(o.Name, o.Help, o.Buckets, native), o.Labels))
 	if err != nil {
 		return nil, err
 	}

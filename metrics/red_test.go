@@ -98,6 +98,10 @@ func TestNewRED(t *testing.T) {
 		"LabelTwice":           func(o *metrics.REDOptions) { o.Name, o.Labels = "fresh", []string{"a", "a"} },
 		"BucketsOutOfOrder":    func(o *metrics.REDOptions) { o.Name, o.Buckets = "fresh", []float64{1, 0.5} },
 		"BucketThatIsNoNumber": func(o *metrics.REDOptions) { o.Name, o.Buckets = "fresh", []float64{1, math.NaN()} },
+		"OneBucketNoNumber":    func(o *metrics.REDOptions) { o.Name, o.Buckets = "fresh", []float64{math.NaN()} },
+		"NativeFactorOfOne":    func(o *metrics.REDOptions) { o.Name, o.NativeFactor = "fresh", 1 },
+		"NativeFactorNaN":      func(o *metrics.REDOptions) { o.Name, o.NativeFactor = "fresh", math.NaN() },
+		"NativeFactorInfinite": func(o *metrics.REDOptions) { o.Name, o.NativeFactor = "fresh", math.Inf(1) },
 		"NameOfAnotherKind":    func(o *metrics.REDOptions) { o.Name, o.Labels = "test_active", []string{"method"} },
 	}
 	for name, change := range refused {
@@ -260,6 +264,37 @@ func BenchmarkObserve(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				red.Observe(ctx, 20*time.Millisecond, "GET", "200")
+			}
+		})
+	}
+}
+
+// BenchmarkResolved is what a request costs whose series are known, beside the same on client_golang alone.
+func BenchmarkResolved(b *testing.B) {
+	sampled, _ := sampledContext(b)
+	b.Run("Bare", func(b *testing.B) {
+		reg := prometheus.NewRegistry()
+		newRED(b, reg)
+		o := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "bare", Buckets: metrics.DurationBuckets(),
+		}, serverOptions().Labels).WithLabelValues("GET", "200")
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "g"}, []string{"method"}).WithLabelValues("GET")
+		b.ReportAllocs()
+		for b.Loop() {
+			g.Inc()
+			o.Observe((20 * time.Millisecond).Seconds())
+			g.Dec()
+		}
+	})
+	for name, ctx := range map[string]context.Context{"RED": b.Context(), "REDSampled": sampled} {
+		b.Run(name, func(b *testing.B) {
+			red := newRED(b, prometheus.NewRegistry())
+			s, g := red.With("GET", "200"), red.InFlight("GET")
+			b.ReportAllocs()
+			for b.Loop() {
+				g.Inc()
+				s.Observe(ctx, 20*time.Millisecond)
+				g.Dec()
 			}
 		})
 	}
