@@ -95,6 +95,10 @@ func (c *Client) Publish(ctx context.Context, topic string, ms ...*Message) erro
 	if len(ms) == 0 {
 		return nil
 	}
+	// Before anything is observed: what is no topic becomes no series.
+	if err := checkTopic("topic", topic); err != nil {
+		return fmt.Errorf("pubsub: publish: %w", err)
+	}
 	if c.publishTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.publishTimeout)

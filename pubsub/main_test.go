@@ -46,6 +46,12 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+func (l *lockedBuffer) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b = bytes.Buffer{}
+}
+
 func newBench(t *testing.T, b driver.Broker) *bench {
 	logs := &lockedBuffer{}
 	reg := prometheus.NewRegistry()

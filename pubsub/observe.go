@@ -3,8 +3,6 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
@@ -24,6 +22,7 @@ type observer struct {
 	tracer      trace.Tracer
 	system      []attribute.KeyValue // messaging.system, where the broker says
 	send        *metrics.RED
+	topics      *destinations
 	process     *metrics.RED
 	retries     *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
@@ -37,7 +36,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	if system != "" {
 		o.system = []attribute.KeyValue{semconv.MessagingSystemKey.String(system)}
 	}
-	var errs [4]error
+	var errs [5]error
 	o.send, errs[0] = metrics.NewRED(reg, metrics.REDOptions{
 		Name:   "messaging_client_operation_duration_seconds",
 		Help:   "How long a call to the message broker took.",
@@ -59,60 +58,18 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 		Name: "mainstay_pubsub_dead_letters_total",
 		Help: "Messages stored on a dead-letter topic.",
 	}, []string{"topic", "subscription", "reason"}))
+	o.topics, errs[4] = newDestinations(reg)
 	return o, errors.Join(errs[:]...)
 }
 
-// announce makes a subscription's counters visible at zero, so that the first failure is an increase.
-func (o *observer) announce(topic, subscription string) {
+// announce makes a subscription's metrics visible at zero, so that the first failure is an increase, and returns the
+// series of attempts that succeed.
+func (o *observer) announce(topic, subscription string) *metrics.Series {
 	o.retries.WithLabelValues(topic, subscription)
 	for _, reason := range []string{reasonPermanent, reasonExhausted, reasonDeliveries} {
 		o.deadLetters.WithLabelValues(topic, subscription, reason)
 	}
-}
-
-// sending observes one call of Publish: a histogram sample for the call, a producer span for each message.
-type sending struct {
-	o       *observer
-	ctx     context.Context //nolint:containedctx // of the call, for the exemplar; a sending lives no longer than its call
-	topic   string
-	began   time.Time
-	spans   []trace.Span
-	options []trace.SpanStartOption
-}
-
-func (o *observer) sending(ctx context.Context, topic string, n int) *sending {
-	attrs := append(o.system[:len(o.system):len(o.system)],
-		semconv.MessagingOperationName("send"),
-		semconv.MessagingOperationTypeSend,
-		semconv.MessagingDestinationName(topic),
-	)
-	if n > 1 {
-		attrs = append(attrs, semconv.MessagingBatchMessageCount(n))
-	}
-	return &sending{
-		o: o, ctx: ctx, topic: topic, began: time.Now(), spans: make([]trace.Span, 0, n),
-		options: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...)},
-	}
-}
-
-func (s *sending) start(ctx context.Context) (context.Context, trace.Span) {
-	ctx, span := s.o.tracer.Start(ctx, "send "+s.topic, s.options...)
-	s.spans = append(s.spans, span)
-	return ctx, span
-}
-
-// end closes the spans, those of the messages that err names as failed.
-func (s *sending) end(err error) {
-	kind := errorType(err)
-	var partly *PublishError
-	errors.As(err, &partly)
-	for i, span := range s.spans {
-		if err != nil && (partly == nil || slices.Contains(partly.Indexes, i)) {
-			failSpan(span, err, kind)
-		}
-		span.End()
-	}
-	s.o.send.Observe(s.ctx, time.Since(s.began), "send", s.topic, kind)
+	return o.process.With(topic, subscription, "")
 }
 
 // describe adds what identifies m to its span.
@@ -135,7 +92,7 @@ func failSpan(span trace.Span, err error, kind string) {
 	span.SetStatus(codes.Error, err.Error())
 }
 
-// errorType classifies err for a label: few values, "" for success, and "_OTHER" as the semantic conventions call
+// errorType classifies err for a label: these nine values, "" for success, and "_OTHER" as the semantic conventions call
 // what has no better name.
 func errorType(err error) string {
 	switch {

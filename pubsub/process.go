@@ -81,12 +81,14 @@ func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
 		if v := recover(); v != nil {
 			err = &panicError{v, debug.Stack()}
 		}
-		kind := errorType(err)
+		series := s.handled
 		if err != nil {
+			kind := errorType(err)
 			failSpan(span, err, kind)
+			series = o.process.With(s.topic, s.name, kind)
 		}
 		span.End()
-		o.process.Observe(ctx, time.Since(began), s.topic, s.name, kind)
+		series.Observe(ctx, time.Since(began))
 	}()
 	return s.handler(ctx, m)
 }

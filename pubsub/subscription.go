@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/internal/backoff"
+	"github.com/mainstay-go/mainstay/metrics"
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
@@ -114,6 +115,7 @@ type Subscription struct {
 	log       *slog.Logger
 	spanName  string
 	spanStart []trace.SpanStartOption
+	handled   *metrics.Series // attempts that succeeded; set by Run
 }
 
 // Subscribe returns a subscription that hands the messages of topic to h. Subscriptions of one name, in this process
@@ -189,7 +191,7 @@ func (s *Subscription) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return fmt.Errorf("pubsub: %v: Run was called twice", s)
 	}
-	s.client.observer.announce(s.topic, s.name)
+	s.handled = s.client.observer.announce(s.topic, s.name)
 	sub, err := s.open(ctx)
 	if err != nil {
 		return fmt.Errorf("pubsub: %v: open: %w", s, err)
