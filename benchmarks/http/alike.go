@@ -93,31 +93,38 @@ func ask(h http.Handler, token string, v variant) (answer, error) {
 		return answer{}, err
 	}
 	v.change(r)
+	return serve(h, r), nil
+}
+
+func serve(h http.Handler, r *http.Request) answer {
 	w := &writer{header: http.Header{}}
 	h.ServeHTTP(w, r)
 	// Who leaves it to net/http sends it all the same: see checkServers.
 	w.header.Del("Content-Length")
-	return answer{w.status, w.header, w.body.Bytes()}, nil
+	return answer{w.status, w.header, w.body.Bytes()}
 }
 
-// checkServers reports whether the hot request gets the same answer over a connection, with what net/http adds.
-func checkServers(ctx context.Context, kit, hand, token string) error {
-	k, err := fetch(ctx, kit, token)
+// checkServers reports whether a request gets the same answer over a connection, with what net/http adds.
+func checkServers(ctx context.Context, kit, hand string, want int, request requestTo) error {
+	k, err := fetch(ctx, kit, request)
 	if err != nil {
 		return err
 	}
-	h, err := fetch(ctx, hand, token)
+	h, err := fetch(ctx, hand, request)
 	if err != nil {
 		return err
 	}
-	if k.status != http.StatusCreated {
+	if k.status != want {
 		return fmt.Errorf("%w: %d %q", errRefused, k.status, k.body)
 	}
 	return differ(k, h)
 }
 
-func fetch(ctx context.Context, addr, token string) (a answer, err error) {
-	r, err := newRequest("http://"+addr, token, sampled)
+// requestTo makes a request to a server's address.
+type requestTo func(addr string) (*http.Request, error)
+
+func fetch(ctx context.Context, addr string, request requestTo) (a answer, err error) {
+	r, err := request(addr)
 	if err != nil {
 		return a, err
 	}

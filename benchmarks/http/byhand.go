@@ -24,18 +24,28 @@ import (
 // byHandHandler is what the kit's side does, from the parts that a Go team reaches for.
 func byHandHandler(t telemetry) (http.Handler, error) {
 	r := chi.NewRouter()
-	r.Use(
+	r.Use(byHandObserve(t)...)
+	r.Use(authenticate(newParser()))
+	r.With(requireScope(scope)).Post("/customers/{customer}/orders", postOrder)
+	return byHandTrace(t, r), nil
+}
+
+// byHandObserve is what is recorded of a request, but for the span.
+func byHandObserve(t telemetry) []func(http.Handler) http.Handler {
+	return []func(http.Handler) http.Handler{
 		middleware.RequestID,
 		echoRequestID,
 		accessLog(slog.New(slog.NewJSONHandler(t.logs, nil))),
 		nameSpan,
 		measure(t.metrics),
 		middleware.Recoverer,
-		authenticate(newParser()),
-	)
-	r.With(requireScope(scope)).Post("/customers/{customer}/orders", postOrder)
-	return otelhttp.NewHandler(r, "http",
-		otelhttp.WithTracerProvider(t.tracer), otelhttp.WithPropagators(propagation.TraceContext{})), nil
+	}
+}
+
+// byHandTrace is outermost: the access log has its IDs.
+func byHandTrace(t telemetry, h http.Handler) http.Handler {
+	return otelhttp.NewHandler(h, "http",
+		otelhttp.WithTracerProvider(t.tracer), otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 // echoRequestID tells the caller the ID under which the request is logged.

@@ -8,26 +8,28 @@ import (
 	"time"
 )
 
-// handServer runs the handler with the time-outs that the kit's server has.
+// handServer runs a handler with the time-outs that the kit's server has.
 type handServer struct {
 	http  *http.Server
 	ln    net.Listener // set before ready is closed
 	ready chan struct{}
 }
 
-// byHandServer is the handler in an http.Server.
-func byHandServer(t telemetry) (server, error) {
-	h, err := byHandHandler(t)
-	if err != nil {
-		return nil, err
+// byHandServer puts what build makes into an http.Server.
+func byHandServer(build func(telemetry) (http.Handler, error)) func(telemetry) (server, error) {
+	return func(t telemetry) (server, error) {
+		h, err := build(t)
+		if err != nil {
+			return nil, err
+		}
+		return &handServer{
+			http: &http.Server{
+				Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+				WriteTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
+			},
+			ready: make(chan struct{}),
+		}, nil
 	}
-	return &handServer{
-		http: &http.Server{
-			Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-			WriteTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
-		},
-		ready: make(chan struct{}),
-	}, nil
 }
 
 // Run serves until ctx ends.

@@ -53,20 +53,19 @@ func kitHandler(t telemetry) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	observe := httpserver.Observe(&httpserver.ObserveOptions{
-		Logger: logging.New(t.logs, nil), TracerProvider: t.tracer, Registerer: t.metrics,
-	})
-	return observe(httpserver.Authenticate(verifier, nil)(kitMux())), nil
+	return kitObserve(t)(httpserver.Authenticate(verifier, nil)(kitMux())), nil
 }
 
 // kitServer is the kit as its documentation shows it.
-func kitServer(t telemetry) (server, error) {
-	verifier, err := kitVerifier()
-	if err != nil {
-		return nil, err
+func kitServer(mux http.Handler) func(telemetry) (server, error) {
+	return func(t telemetry) (server, error) {
+		verifier, err := kitVerifier()
+		if err != nil {
+			return nil, err
+		}
+		return httpserver.New(mux, &httpserver.Options{
+			Addr: "127.0.0.1:0", Verifier: verifier, MaxBody: maxBody,
+			Logger: logging.New(t.logs, nil), TracerProvider: t.tracer, Registerer: t.metrics,
+		}), nil
 	}
-	return httpserver.New(kitMux(), &httpserver.Options{
-		Addr: "127.0.0.1:0", Verifier: verifier, MaxBody: maxBody,
-		Logger: logging.New(t.logs, nil), TracerProvider: t.tracer, Registerer: t.metrics,
-	}), nil
 }

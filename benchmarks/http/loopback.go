@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mainstay-go/mainstay/benchmarks/bench"
 )
 
 // server is one side behind a socket.
@@ -28,8 +30,8 @@ type running struct {
 }
 
 // start runs a new server until stop, which waits for its end.
-func start(ctx context.Context, newServer func(telemetry) (server, error)) (*running, error) {
-	s, err := newServer(discarded())
+func start(ctx context.Context, t telemetry, newServer func(telemetry) (server, error)) (*running, error) {
+	s, err := newServer(t)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +51,11 @@ func start(ctx context.Context, newServer func(telemetry) (server, error)) (*run
 }
 
 // load is what a few clients, each sending its next request when it has the answer to the last, saw of a server.
-type load struct{ p50, p99, rate float64 } // µs, µs, requests/s
+type load struct {
+	p50, p99 float64 // µs
+	rate     float64 // requests/s
+	cpu      float64 // µs of processor time a request, of the clients and the server together
+}
 
 // connections are keep-alive clients of one server.
 type connections []*connection
@@ -58,13 +64,14 @@ type connections []*connection
 type connection struct {
 	conn    net.Conn
 	request []byte
+	want    string // how the answer begins
 	answer  []byte
 	took    []time.Duration
 }
 
-// dial opens n connections, and sends the hot request on each, in a trace that is kept.
-func dial(ctx context.Context, addr, token string, n int) (cs connections, err error) {
-	r, err := newRequest("http://"+addr, token, sampled)
+// dial opens n connections to addr, and sends the request on each, whose answer's status is want.
+func dial(ctx context.Context, addr string, n, want int, newRequest requestTo) (cs connections, err error) {
+	r, err := newRequest(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +84,7 @@ func dial(ctx context.Context, addr, token string, n int) (cs connections, err e
 		if err != nil {
 			return nil, errors.Join(err, cs.close())
 		}
-		c := &connection{conn: conn, request: request.Bytes()}
+		c := &connection{conn: conn, request: request.Bytes(), want: fmt.Sprintf("HTTP/1.1 %d ", want)}
 		cs = append(cs, c)
 		if err := c.first(); err != nil {
 			return nil, errors.Join(err, cs.close())
@@ -115,7 +122,7 @@ func (c *connection) first() error {
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusCreated {
+	if !bytes.HasPrefix(seen.Bytes(), []byte(c.want)) {
 		return fmt.Errorf("%w: %s", errRefused, resp.Status)
 	}
 	c.answer = make([]byte, seen.Len()-buffered.Buffered())
@@ -129,7 +136,7 @@ func (c *connection) exchange() error {
 	if _, err := io.ReadFull(c.conn, c.answer); err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 201 ")) {
+	if !bytes.HasPrefix(c.answer, []byte(c.want)) {
 		return fmt.Errorf("%w: %.80q", errRefused, c.answer)
 	}
 	return nil
@@ -156,7 +163,7 @@ func (c *connection) send(end time.Time) error {
 func (cs connections) load(d time.Duration) (load, error) {
 	var wg sync.WaitGroup
 	errs := make([]error, len(cs))
-	begin := time.Now()
+	begin, used := time.Now(), bench.CPUTime()
 	for i, c := range cs {
 		wg.Go(func() { errs[i] = c.send(begin.Add(d)) })
 	}
@@ -164,7 +171,7 @@ func (cs connections) load(d time.Duration) (load, error) {
 	if err := errors.Join(errs...); err != nil {
 		return load{}, err
 	}
-	elapsed := time.Since(begin)
+	elapsed, used := time.Since(begin), bench.CPUTime()-used
 	var all []time.Duration
 	for _, c := range cs {
 		all = append(all, c.took...)
@@ -172,7 +179,7 @@ func (cs connections) load(d time.Duration) (load, error) {
 	slices.Sort(all)
 	return load{
 		p50: microseconds(all[len(all)/2]), p99: microseconds(all[len(all)*99/100]),
-		rate: float64(len(all)) / elapsed.Seconds(),
+		rate: float64(len(all)) / elapsed.Seconds(), cpu: microseconds(used) / float64(len(all)),
 	}, nil
 }
 

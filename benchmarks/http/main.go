@@ -1,38 +1,43 @@
-// Command http measures a shop's hot request, POST /customers/{customer}/orders, served by the kit beside the same
-// request served by a handler that is wired by hand from chi, otelhttp, promhttp, golang-jwt and slog.
+// Command http measures what it costs to serve a request with the kit beside what it costs with its peers.
 //
 //	go run . [-quick]
 //
-// Both sides do the same: they continue the caller's trace with a span of the OpenTelemetry SDK, adopt and echo its
-// correlation ID, verify its HS256 token with issuer, audience, expiry and scope, bind path, header and JSON body,
-// check them, bound the body, recover from panics, answer with JSON, and leave one span, one duration with an
-// exemplar, an in-flight gauge and one JSON access log line that carries trace and correlation ID. Spans and log lines
-// are made in full and thrown away. That both answer alike, to the byte for the request that is measured, is checked
-// first: where they do not, nothing is measured and the exit status is 1. A missed target never fails.
+// Two requests are measured. The order, POST /customers/{customer}/orders, is a shop's hot request: a handler that is
+// wired by hand from chi, otelhttp, promhttp, golang-jwt and slog binds, checks and answers it as the kit's endpoint
+// does. The stack, GET /users/{id}, is what surrounds a handler that does nothing: the kit's beside the same duties
+// wired by hand from the same parts, and beside what kratos and go-zero surround a handler with. What those two do
+// less, and more, is said where they are built (kratos.go, gozero.go).
 //
-// Each request carries the same token, as requests of one service to another do, and both sides verify it each time.
-// otelhttp does a little more: it notes the sizes of both bodies in the span, and computes the attributes of metrics of
-// its own, which nobody reads here.
+// The kit and the hand-wired side do the same: they make or continue a trace with a span of the OpenTelemetry SDK, adopt
+// and echo a correlation ID, verify an HS256 token with issuer, audience and expiry, recover from panics, and leave one
+// span where the trace is kept, one duration with an exemplar there, an in-flight gauge and one JSON access log line
+// that carries trace and correlation ID; for the order they also check the scope, bind path, header and JSON body, check
+// them, bound the body and answer with JSON. Spans and log lines are made in full and thrown away. That both answer
+// alike, to the byte for the request that is measured, is checked first: where they do not, nothing is measured and the
+// exit status is 1. A missed target never fails.
 //
-// The request is measured in two ways. In-process, a handler is called on one goroutine, with a request and a writer
-// that are used again: processor time (of the whole process, so that the garbage collector counts and other programs
-// do not), allocations and bytes are the handler's own. It is called with a trace that is kept, and with one that is
-// not. Over loopback, four keep-alive clients in the same process each send their next request when they have the last
-// answer; the kernel and net/http are most of that time, as they are of any small request's.
+// Orders carry the same token, as requests of one service to another do; the stack is measured with one token and with
+// a new one for each request. The kit's verifier remembers the tokens that it has accepted, as it does by default;
+// golang-jwt has nothing of the kind. otelhttp does a little more than the kit: it notes the sizes of both bodies in
+// the span, and computes the attributes of metrics of its own, which nobody reads here.
+//
+// In-process, a handler is called on one goroutine, with a request and a writer that are used again: processor time (of
+// the whole process, so that the garbage collector counts and other programs do not), allocations and bytes are the
+// handler's own. The order is called with a trace that is kept, and with one that is not; of the stack's traces one in
+// ten is kept. Over loopback, keep-alive clients in the same process each send their next request when they have the
+// last answer; the kernel and net/http are most of that time, as they are of any small request's, so that of the stack
+// what it adds to a bare net/http.ServeMux is compared: processor time a request, the clients' included, less the same
+// of a bare server that was measured right before.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"runtime"
 	"time"
-
-	"github.com/mainstay-go/mainstay/benchmarks/bench"
 )
 
 // effort is how long to measure.
@@ -40,8 +45,6 @@ type effort struct {
 	costPairs, loadPairs int
 	costTime, loadTime   time.Duration // of one side in one pair
 }
-
-const clients = 4
 
 func main() {
 	quick := flag.Bool("quick", false, "measure for some seconds: enough to see that it works, not to compare")
@@ -57,15 +60,9 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer, e effort) error {
+	fmt.Fprintf(w, "%s %s/%s, GOMAXPROCS %d; medians of %d and %d interleaved pairs\n", runtime.Version(), runtime.GOOS,
+		runtime.GOARCH, runtime.GOMAXPROCS(0), e.costPairs, e.loadPairs)
 	token, err := newToken(scope)
-	if err != nil {
-		return err
-	}
-	kit, err := kitHandler(discarded())
-	if err != nil {
-		return err
-	}
-	hand, err := byHandHandler(discarded())
 	if err != nil {
 		return err
 	}
@@ -73,89 +70,11 @@ func run(ctx context.Context, w io.Writer, e effort) error {
 	if err != nil {
 		return err
 	}
-	if err := checkHandlers(kit, hand, token, weak); err != nil {
-		return fmt.Errorf("the sides do not answer alike: %w", err)
+	if err := measureOrder(ctx, w, e, token, weak); err != nil {
+		return fmt.Errorf("order: %w", err)
 	}
-	fmt.Fprintf(w, "POST /customers/{customer}/orders: mainstay beside chi, otelhttp, promhttp, golang-jwt, slog\n")
-	fmt.Fprintf(w, "%s %s/%s, GOMAXPROCS %d; medians of %d and %d interleaved pairs\n\n", runtime.Version(), runtime.GOOS,
-		runtime.GOARCH, runtime.GOMAXPROCS(0), e.costPairs, e.loadPairs)
-	var rows []bench.Row
-	for _, c := range []struct{ name, traceparent string }{{"sampled", sampled}, {"unsampled", unsampled}} {
-		pairs, err := compareCost(kit, hand, token, c.traceparent, e)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, costRows(c.name, pairs)...)
+	if err := measureStack(ctx, w, e, token); err != nil {
+		return fmt.Errorf("stack: %w", err)
 	}
-	pairs, err := compareLoad(ctx, token, e)
-	if err != nil {
-		return err
-	}
-	return bench.Report(w, "mainstay", "by hand", append(rows, loadRows(pairs)...)...)
-}
-
-func compareCost(kit, hand http.Handler, token, traceparent string, e effort) ([]bench.Pair[cost], error) {
-	k, err := newCaller(kit, token, traceparent)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newCaller(hand, token, traceparent)
-	if err != nil {
-		return nil, err
-	}
-	// The first pair warms both up, and is not counted.
-	measure := func(c *caller) func() (cost, error) { return func() (cost, error) { return c.cost(e.costTime) } }
-	pairs, err := bench.Interleave(e.costPairs+1, measure(k), measure(h))
-	if err != nil {
-		return nil, err
-	}
-	return pairs[1:], nil
-}
-
-func costRows(name string, pairs []bench.Pair[cost]) []bench.Row {
-	return []bench.Row{
-		bench.NewRow("in-process CPU, "+name, "ns", 0.80, pairs, func(c cost) float64 { return c.ns }),
-		bench.NewRow("allocations, "+name, "", 0.60, pairs, func(c cost) float64 { return c.allocs }),
-		bench.NewRow("allocated, "+name, "bytes", 0.60, pairs, func(c cost) float64 { return c.bytes }),
-	}
-}
-
-func compareLoad(ctx context.Context, token string, e effort) (pairs []bench.Pair[load], err error) {
-	kit, err := start(ctx, kitServer)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, kit.stop()) }()
-	hand, err := start(ctx, byHandServer)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, hand.stop()) }()
-	if err := checkServers(ctx, kit.addr, hand.addr, token); err != nil {
-		return nil, fmt.Errorf("the sides do not answer alike over a connection: %w", err)
-	}
-	toKit, err := dial(ctx, kit.addr, token, clients)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, toKit.close()) }()
-	toHand, err := dial(ctx, hand.addr, token, clients)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, toHand.close()) }()
-	measure := func(cs connections) func() (load, error) { return func() (load, error) { return cs.load(e.loadTime) } }
-	pairs, err = bench.Interleave(e.loadPairs+1, measure(toKit), measure(toHand))
-	if err != nil {
-		return nil, err
-	}
-	return pairs[1:], nil // as above
-}
-
-func loadRows(pairs []bench.Pair[load]) []bench.Row {
-	return []bench.Row{
-		bench.NewRow("loopback p50", "µs", 0, pairs, func(l load) float64 { return l.p50 }),
-		bench.NewRow("loopback p99", "µs", 1.05, pairs, func(l load) float64 { return l.p99 }),
-		bench.NewRow("loopback throughput", "requests/s", 0, pairs, func(l load) float64 { return l.rate }),
-	}
+	return nil
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+)
+
+// BenchmarkStack is for profiles; the comparison is the command's.
+func BenchmarkStack(b *testing.B) {
+	token, _ := tokens(b)
+	for name, side := range map[string]build{
+		"Kit": kitStack, "ByHand": byHandStack, "Kratos": kratosStack, "GoZero": goZeroStack, "Bare": bareStack,
+		"KitObserve": kitObserved, "ByHandObserve": byHandObserved,
+	} {
+		b.Run(name, func(b *testing.B) {
+			h, err := side(oneInTen())
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, err := newUserCaller(h, token)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// TestNoSecondSpanInsideOtelhttp holds what package httpserver says of a service that is wrapped already: one span, by
+// otelhttp, with the route that the kit knows.
+func TestNoSecondSpanInsideOtelhttp(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	tel := newTelemetry(spans, io.Discard)
+	h, err := kitObserved(tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := userRequest("http://users", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Traceparent", sampled)
+	if a := serve(byHandTrace(tel, h), r); a.status != http.StatusOK {
+		t.Fatalf("status: got %d, want 200", a.status)
+	}
+	ended := spans.Ended()
+	if len(ended) != 1 {
+		t.Fatalf("got %d spans, want 1", len(ended))
+	}
+	s := ended[0]
+	if got := s.InstrumentationScope().Name; !strings.HasSuffix(got, "otelhttp") {
+		t.Errorf("scope: got %q, want otelhttp's", got)
+	}
+	if want := "GET " + userPattern; s.Name() != want || s.Parent().SpanID().String() != sampled[36:52] {
+		t.Errorf("got %q under %s, want %q under the caller's span", s.Name(), s.Parent().SpanID(), want)
+	}
+	if !slices.Contains(s.Attributes(), attribute.String("http.route", userPattern)) {
+		t.Errorf("attributes: got %v, want the route", s.Attributes())
+	}
+}
