@@ -108,11 +108,11 @@ func (s *shop) lost(service string) int {
 	inAll := regexp.MustCompile(`(\d+) spans lost since the start`)
 	for _, line := range s.logs.linesWith("service=" + service) {
 		if m := inAll.FindStringSubmatch(line); m != nil {
-			total, _ := strconv.Atoi(m[1]) //nolint:errcheck // digits
+			total, _ := strconv.Atoi(m[1])
 			return total
 		}
 		for _, spans := range fields(line, "spans") {
-			more, _ := strconv.Atoi(spans) //nolint:errcheck // digits
+			more, _ := strconv.Atoi(spans)
 			n += more
 		}
 	}
