@@ -33,7 +33,7 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 	if !o.ReadOnly {
 		c.enter(ctx)
 	}
-	obs := c.observer.begin(ctx, "BEGIN")
+	obs := c.observer.begin(ctx, opBegin)
 	t, err := c.contextConn.BeginTx(obs.ctx, o)
 	obs.end(err)
 	if err != nil {
@@ -60,8 +60,8 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	op := operation(query)
-	if !c.inTx && writes(op) {
+	op := operationOf(query)
+	if !c.inTx && op.writes() {
 		c.enter(ctx)
 		defer c.leave()
 	}
@@ -74,14 +74,14 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 // QueryContext hands the rows out as the driver made them: a wrapper would hide the column types, which are optional
 // interfaces of theirs.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	obs := c.observer.begin(ctx, operation(query))
+	obs := c.observer.begin(ctx, operationOf(query))
 	r, err := c.contextConn.QueryContext(obs.ctx, query, args)
 	obs.end(err)
 	return r, err
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	obs := c.observer.begin(ctx, "PREPARE")
+	obs := c.observer.begin(ctx, opPrepare)
 	s, err := c.contextConn.PrepareContext(obs.ctx, query)
 	obs.end(err)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if !ok {
 		return nil, errors.Join(errUnfit, s.Close())
 	}
-	return &stmt{contextStmt: inner, conn: c, operation: operation(query)}, nil
+	return &stmt{contextStmt: inner, conn: c, operation: operationOf(query)}, nil
 }
 
 // Ping is not measured: health checks would outnumber statements.
@@ -132,11 +132,11 @@ type tx struct {
 	conn *conn
 }
 
-func (t *tx) Commit() error   { return t.finish("COMMIT", t.Tx.Commit) }
-func (t *tx) Rollback() error { return t.finish("ROLLBACK", t.Tx.Rollback) }
+func (t *tx) Commit() error   { return t.finish(opCommit, t.Tx.Commit) }
+func (t *tx) Rollback() error { return t.finish(opRollback, t.Tx.Rollback) }
 
-func (t *tx) finish(operation string, f func() error) error {
-	obs := t.conn.observer.begin(t.ctx, operation)
+func (t *tx) finish(op operation, f func() error) error {
+	obs := t.conn.observer.begin(t.ctx, op)
 	err := f()
 	obs.end(err)
 	t.conn.inTx = false
@@ -154,11 +154,11 @@ type contextStmt interface {
 type stmt struct {
 	contextStmt
 	conn      *conn
-	operation string
+	operation operation
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if !s.conn.inTx && writes(s.operation) {
+	if !s.conn.inTx && s.operation.writes() {
 		s.conn.enter(ctx)
 		defer s.conn.leave()
 	}

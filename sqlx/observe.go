@@ -6,7 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -18,11 +18,18 @@ import (
 	"github.com/mainstay-go/mainstay/metrics"
 )
 
+// maxErrorTypes bounds the codes that failures are told apart by: PostgreSQL has some 260, a service meets a few, and
+// whoever writes functions there may RAISE codes of their own.
+const maxErrorTypes = 100
+
 // observer measures the operations of one pool.
 type observer struct {
-	dialect Dialect
-	tracer  trace.Tracer
-	red     *metrics.RED
+	system    string
+	tracer    trace.Tracer
+	red       *metrics.RED
+	kinds     *metrics.Values
+	succeeded [operations]atomic.Pointer[metrics.Series] // nil until the operation does for the first time
+	spans     [operations][]trace.SpanStartOption
 }
 
 func newObserver(d Dialect, opt Options) (*observer, error) {
@@ -40,29 +47,41 @@ func newObserver(d Dialect, opt Options) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &observer{dialect: d, tracer: tp.Tracer("github.com/mainstay-go/mainstay/sqlx"), red: red}, nil
+	kinds, err := metrics.NewValues(opt.Registerer, "error_type", maxErrorTypes)
+	if err != nil {
+		return nil, err
+	}
+	o := &observer{
+		system: d.String(), tracer: tp.Tracer("github.com/mainstay-go/mainstay/sqlx"), red: red, kinds: kinds,
+	}
+	for _, kind := range []string{kindCanceled, kindTimeout, kindBadConnection, metrics.Other} {
+		kinds.Label(kind) // these keep their names, whatever codes come
+	}
+	for op := range operations {
+		o.spans[op] = []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(semconv.DBSystemNameKey.String(o.system), semconv.DBOperationName(op.String())),
+		}
+	}
+	return o, nil
 }
 
 // observation is one operation under way. It is a value: an operation outside a trace allocates nothing for it.
 type observation struct {
 	o         *observer
 	ctx       context.Context //nolint:containedctx // of the operation, which it lives no longer than
-	operation string
+	operation operation
 	start     time.Time
 	span      trace.Span // nil outside a trace
 }
 
 // begin starts a span where ctx belongs to a trace. Polling for work, outside any, would be nothing but roots.
-func (o *observer) begin(ctx context.Context, operation string) observation {
-	obs := observation{o: o, ctx: ctx, operation: operation, start: time.Now()}
+func (o *observer) begin(ctx context.Context, op operation) observation {
+	obs := observation{o: o, ctx: ctx, operation: op, start: time.Now()}
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return obs
 	}
-	obs.ctx, obs.span = o.tracer.Start(ctx, operation, trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(
-			semconv.DBSystemNameKey.String(o.dialect.String()),
-			semconv.DBOperationName(operation),
-		))
+	obs.ctx, obs.span = o.tracer.Start(ctx, op.String(), o.spans[op]...)
 	return obs
 }
 
@@ -71,7 +90,7 @@ func (obs observation) end(err error) {
 		err = nil
 	}
 	kind := errorType(err)
-	obs.o.red.Observe(obs.ctx, time.Since(obs.start), obs.o.dialect.String(), obs.operation, kind)
+	obs.o.series(obs.operation, kind).Observe(obs.ctx, time.Since(obs.start))
 	if obs.span == nil {
 		return
 	}
@@ -83,13 +102,33 @@ func (obs observation) end(err error) {
 	obs.span.End()
 }
 
+// series returns that of op's failures of one kind, of its successes where kind is "".
+func (o *observer) series(op operation, kind string) *metrics.Series {
+	if kind != "" {
+		return o.red.With(o.system, op.String(), o.kinds.Label(kind))
+	}
+	s := o.succeeded[op].Load()
+	if s == nil {
+		s = o.red.With(o.system, op.String(), "")
+		o.succeeded[op].Store(s)
+	}
+	return s
+}
+
+// The kinds of error that are no code of the database's.
+const (
+	kindCanceled      = "canceled"
+	kindTimeout       = "timeout"
+	kindBadConnection = "bad_connection"
+)
+
 // errorType gives err one of few names: the code of the database (an SQLSTATE, a SQLite result code), "canceled",
 // "timeout", "bad_connection", and "_OTHER" for the rest. "" is success.
 func errorType(err error) string {
 	if err == nil {
 		return ""
 	}
-	if s := sqlState(err); s != "" {
+	if s := sqlState(err); wellFormedState(s) {
 		return s
 	}
 	if c, ok := sqliteCode(err); ok {
@@ -97,52 +136,25 @@ func errorType(err error) string {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return "canceled"
+		return kindCanceled
 	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
+		return kindTimeout
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
-		return "bad_connection"
+		return kindBadConnection
 	}
-	return semconv.ErrorTypeOther.Value.AsString()
+	return metrics.Other
 }
 
-// operation returns the first word of a statement in capitals where it is one of a fixed list, else "OTHER", so that
-// a metric label has few values whatever is sent.
-func operation(query string) string {
-	w := firstWord(query)
-	for _, op := range [...]string{"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "BEGIN", "COMMIT", "ROLLBACK",
-		"SAVEPOINT", "RELEASE", "MERGE", "REPLACE", "CREATE", "ALTER", "DROP", "TRUNCATE", "COPY", "CALL", "LOCK",
-		"EXPLAIN", "PRAGMA", "VACUUM", "ANALYZE", "LISTEN", "NOTIFY", "SHOW"} {
-		if strings.EqualFold(w, op) {
-			return op
+// wellFormedState reports whether s is an SQLSTATE as the standard has it: five digits or capitals. Not every method of
+// that name returns one.
+func wellFormedState(s string) bool {
+	if len(s) != 5 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') {
+			return false
 		}
 	}
-	return otherOperation
-}
-
-const otherOperation = "OTHER"
-
-// firstWord returns query's first run of ASCII letters, past blanks, comments and opening parentheses.
-func firstWord(query string) string {
-	for {
-		query = strings.TrimLeft(query, " \t\r\n(;")
-		var end string
-		switch {
-		case strings.HasPrefix(query, "--"):
-			end = "\n"
-		case strings.HasPrefix(query, "/*"):
-			end = "*/"
-		default:
-			i := 0
-			for i < len(query) && (query[i]|0x20 >= 'a' && query[i]|0x20 <= 'z') {
-				i++
-			}
-			return query[:i]
-		}
-		_, rest, ok := strings.Cut(query[2:], end)
-		if !ok {
-			return ""
-		}
-		query = rest
-	}
+	return true
 }

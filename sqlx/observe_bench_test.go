@@ -14,6 +14,6 @@ func BenchmarkObserve(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		o.begin(b.Context(), operation(`INSERT INTO orders (id) VALUES ($1)`)).end(nil)
+		o.begin(b.Context(), operationOf(`INSERT INTO orders (id) VALUES ($1)`)).end(nil)
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestOperation(t *testing.T) {
@@ -30,8 +33,8 @@ func TestOperation(t *testing.T) {
 		"CREATE INDEX CONCURRENTLY a":    "CREATE",
 		"/* a */ -- b\n/* c */ TRUNCATE": "TRUNCATE",
 	} {
-		if got := operation(query); got != want {
-			t.Errorf("operation(%q) = %q, want %q", query, got, want)
+		if got := operationOf(query).String(); got != want {
+			t.Errorf("operationOf(%q) = %q, want %q", query, got, want)
 		}
 	}
 }
@@ -41,12 +44,10 @@ func FuzzOperation(f *testing.F) {
 	for _, s := range []string{"SELECT 1", "/*", "--", "(((", "/* a */ -- b\n ;", "\x00"} {
 		f.Add(s)
 	}
-	known := []string{"OTHER", "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT",
-		"RELEASE", "MERGE", "REPLACE", "CREATE", "ALTER", "DROP", "TRUNCATE", "COPY", "CALL", "LOCK", "EXPLAIN", "PRAGMA",
-		"VACUUM", "ANALYZE", "LISTEN", "NOTIFY", "SHOW"}
 	f.Fuzz(func(t *testing.T, query string) {
-		if got := operation(query); !slices.Contains(known, got) {
-			t.Errorf("operation(%q) = %q, want one of a fixed list", query, got)
+		op := operationOf(query)
+		if op >= operations || operationOf(strings.ToUpper(query)) != op && utf8.ValidString(query) {
+			t.Errorf("operationOf(%q) = %d, want one of a fixed list, in any case", query, op)
 		}
 	})
 }
@@ -78,6 +79,68 @@ func TestErrorType(t *testing.T) {
 		if got := errorType(err); got != want {
 			t.Errorf("errorType(%v) = %q, want %q", err, got, want)
 		}
+	}
+}
+
+func TestErrorTypeTakesNoStateThatIsNone(t *testing.T) {
+	for _, s := range []string{"23505\n", "2350", "abcde", "2350\xff", "ALABAMA", strings.Repeat("A", 1<<20)} {
+		if got := errorType(stateError(s)); got != "_OTHER" {
+			t.Errorf("the state %.20q is the error type %.20q, want _OTHER", s, got)
+		}
+	}
+}
+
+// TestErrorsMakeFewSeries: whatever codes a database makes up, there are a hundred series for them, and one more.
+func TestErrorsMakeFewSeries(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	o, err := newObserver(Postgres, Options{Registerer: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(err error) { o.begin(t.Context(), opSelect).end(err) }
+	run(nil)
+	run(stateError("23505"))
+	const each = 35_000
+	for i := range each {
+		run(stateError(fmt.Sprintf("%05d", i)))
+		run(codeError{i, fmt.Sprintf("(%d)", i)})
+		run(fmt.Errorf("error %d", i))
+	}
+	run(stateError("23505"))
+	run(context.DeadlineExceeded)
+	run(context.Canceled)
+	run(driver.ErrBadConn)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]uint64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "db_client_operation_duration_seconds" {
+				series[m.GetLabel()[len(m.GetLabel())-1].GetValue()] = m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	if got, want := len(series), 1+maxErrorTypes+1; got != want {
+		t.Errorf("%d series, want %d: of successes, of %d codes, of the rest", got, want, maxErrorTypes)
+	}
+	if series["timeout"] != 1 || series["_OTHER"] != each {
+		t.Errorf("%d time-outs and %d without a code, want 1 and %d", series["timeout"], series["_OTHER"], each)
+	}
+	if series[""] != 1 || series["23505"] != 4 {
+		t.Errorf("%d successes and %d of 23505, want 1 and 4", series[""], series["23505"])
+	}
+}
+
+func TestMeasuringAllocatesNothing(t *testing.T) {
+	o, err := newObserver(Postgres, Options{Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() { o.begin(ctx, operationOf("INSERT INTO a")).end(nil) }); n != 0 {
+		t.Errorf("%v allocations, want none outside a trace", n)
 	}
 }
 

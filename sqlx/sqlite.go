@@ -75,12 +75,3 @@ func (q writeQueue) enter(ctx context.Context) bool {
 }
 
 func (q writeQueue) leave() { <-q }
-
-// writes reports whether an operation takes SQLite's write lock for itself.
-func writes(operation string) bool {
-	switch operation {
-	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "CREATE", "ALTER", "DROP":
-		return true
-	}
-	return false
-}
