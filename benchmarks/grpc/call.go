@@ -25,6 +25,7 @@ const (
 	keyID      = "2026-10"
 	secret     = "0123456789abcdef0123456789abcdef" // of a benchmark, in one process
 	leeway     = 30 * time.Second
+	fixedToken = "a-token-that-is-compared"
 )
 
 // The call, as another service makes it.
@@ -62,6 +63,8 @@ type telemetry struct {
 	tracer  *sdktrace.TracerProvider
 	metrics *prometheus.Registry
 	logs    io.Writer
+	// fixed is the one token that is let in, instead of tokens that are verified.
+	fixed string
 }
 
 // discarded makes everything in full, and throws it away: exporters are nobody's here.

@@ -18,7 +18,16 @@ func rules() map[string]grpcserver.Rule {
 	return map[string]grpcserver.Rule{testpb.TestService_ServiceDesc.ServiceName: {Scopes: []string{scope}}}
 }
 
-func kitVerifier() (auth.Verifier, error) {
+func kitVerifier(t telemetry) (auth.Verifier, error) {
+	if t.fixed != "" {
+		checkout := auth.Principal{Subject: "checkout", Kind: auth.KindService, Scopes: []string{scope}}
+		return auth.VerifierFunc(func(_ context.Context, token string) (auth.Principal, error) {
+			if token != t.fixed {
+				return auth.Principal{}, auth.ErrInvalidToken
+			}
+			return checkout, nil
+		}), nil
+	}
 	key, err := signingKey()
 	if err != nil {
 		return nil, err
@@ -30,7 +39,7 @@ func kitVerifier() (auth.Verifier, error) {
 
 // kitServer is the kit as its documentation shows it.
 func kitServer(t telemetry) (func(context.Context, net.Listener) error, error) {
-	verifier, err := kitVerifier()
+	verifier, err := kitVerifier(t)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +53,7 @@ func kitServer(t telemetry) (func(context.Context, net.Listener) error, error) {
 
 // kitInterceptors is the kit inside somebody's own grpc.Server.
 func kitInterceptors(t telemetry) (func(context.Context, net.Listener) error, error) {
-	verifier, err := kitVerifier()
+	verifier, err := kitVerifier(t)
 	if err != nil {
 		return nil, err
 	}

@@ -40,8 +40,8 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), &out, effort{pairs: 1, time: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(out.String(), "\ntarget: "); got != 8 {
-		t.Errorf("got %d target lines in\n%s\nwant 8", got, out.String())
+	if got := strings.Count(out.String(), "\ntarget: "); got != 16 {
+		t.Errorf("got %d target lines in\n%s\nwant 16", got, out.String())
 	}
 }
 
@@ -59,16 +59,16 @@ func TestCheck(t *testing.T) {
 		})
 		return s
 	}
+	token, err := newToken(scope)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Run("SeesAServerThatDoesLess", func(t *testing.T) {
-		if err := started(plain()).check(t.Context()); err == nil {
+		if err := started(plain()).check(t.Context(), token); err == nil {
 			t.Error("got nil, want what is missing")
 		}
 	})
 	t.Run("SeesAnotherAnswer", func(t *testing.T) {
-		token, err := newToken(scope)
-		if err != nil {
-			t.Fatal(err)
-		}
 		run, err := kitServer(discarded())
 		if err != nil {
 			t.Fatal(err)
@@ -227,7 +227,7 @@ func TestOtelgrpc(t *testing.T) {
 
 // BenchmarkCall is for profiles; the comparison is the command's.
 func BenchmarkCall(b *testing.B) {
-	all, err := startAll(b.Context())
+	all, err := startAll(b.Context(), "")
 	if err != nil {
 		b.Fatal(err)
 	}

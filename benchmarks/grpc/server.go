@@ -54,8 +54,8 @@ func plain(opts ...grpc.ServerOption) func(context.Context, net.Listener) error 
 // servers are all that are measured.
 type servers struct{ bare, kit, interceptors, peers *server }
 
-// startAll returns what it started also where it returns an error.
-func startAll(ctx context.Context) (s servers, err error) {
+// startAll returns what it started also where it returns an error. All compare tokens with fixed, "" for verifying them.
+func startAll(ctx context.Context, fixed string) (s servers, err error) {
 	for _, one := range []struct {
 		into  **server
 		build func(telemetry) (func(context.Context, net.Listener) error, error)
@@ -63,7 +63,9 @@ func startAll(ctx context.Context) (s servers, err error) {
 		{&s.bare, func(telemetry) (func(context.Context, net.Listener) error, error) { return plain(), nil }},
 		{&s.kit, kitServer}, {&s.interceptors, kitInterceptors}, {&s.peers, peersServer},
 	} {
-		run, err := one.build(discarded())
+		t := discarded()
+		t.fixed = fixed
+		run, err := one.build(t)
 		if err != nil {
 			return s, err
 		}

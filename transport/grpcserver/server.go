@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-
-	"github.com/mainstay-go/mainstay/transport"
 )
 
 // Server is a Runner, and a grpc.ServiceRegistrar: register services, then Run. Its methods are safe for concurrent
@@ -20,12 +17,12 @@ import (
 type Server struct {
 	opts   Options
 	obs    *observer
-	grpc   *grpc.Server
 	health *health.Server
 	err    error // what was wrong with the options or the services
 
-	names    map[string]bool // what a rule may name: services and full methods
-	services []string
+	services map[string]service // by name
+	names    map[string]bool    // what a rule may name: services and full methods
+	grpc     *grpc.Server       // made by Run, since it has goroutines
 	running  atomic.Bool
 	active   atomic.Int64  // observed calls
 	ready    chan struct{} // closed when listening
@@ -40,13 +37,15 @@ func New(o *Options) *Server {
 		o = &Options{}
 	}
 	s := &Server{
-		opts: o.withDefaults(), health: health.NewServer(), names: map[string]bool{},
+		opts: o.withDefaults(), health: health.NewServer(),
+		services: map[string]service{}, names: map[string]bool{},
 		ready: make(chan struct{}), draining: make(chan struct{}),
 	}
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	s.obs, s.err = s.newObserver()
-	s.grpc = grpc.NewServer(s.opts.grpc(s.unknown)...)
-	healthpb.RegisterHealthServer(s.grpc, healthService{Server: s.health, draining: s.draining})
+	s.services[healthpb.Health_ServiceDesc.ServiceName] = service{
+		&healthpb.Health_ServiceDesc, healthService{Server: s.health, draining: s.draining},
+	}
 	return s
 }
 
@@ -69,85 +68,6 @@ func (s *Server) newObserver() (*observer, error) {
 	obs.draining = s.draining
 	return obs, nil
 }
-
-// RegisterService registers impl as the service that sd describes, as the generated functions do. Call it before Run:
-// it panics after. A service that is registered twice is an error of Run.
-//
-// Each method runs inside the pass that the package comment tells of: its call is observed and authenticated before
-// the request is read.
-func (s *Server) RegisterService(sd *grpc.ServiceDesc, impl any) {
-	if s.running.Load() {
-		panic(fmt.Sprintf("grpcserver: service %q is registered after Run", sd.ServiceName))
-	}
-	if s.err != nil {
-		return // Run will say it
-	}
-	if _, ok := s.grpc.GetServiceInfo()[sd.ServiceName]; ok {
-		s.err = fmt.Errorf("service %q is registered twice", sd.ServiceName)
-		return
-	}
-	observed := *sd
-	observed.Methods = slices.Clone(sd.Methods)
-	for i := range observed.Methods {
-		m := &observed.Methods[i]
-		m.Handler = s.unary(s.method(sd.ServiceName, m.MethodName), m.Handler)
-	}
-	observed.Streams = slices.Clone(sd.Streams)
-	for i := range observed.Streams {
-		m := &observed.Streams[i]
-		m.Handler = s.stream(s.method(sd.ServiceName, m.StreamName), m.Handler)
-	}
-	s.grpc.RegisterService(&observed, impl)
-	s.health.SetServingStatus(sd.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
-	s.services = append(s.services, sd.ServiceName)
-	s.names[sd.ServiceName] = true
-}
-
-// method returns the method of a service, and notes that it is there.
-func (s *Server) method(service, name string) *method {
-	full := "/" + service + "/" + name
-	s.names[full] = true
-	m := s.obs.newMethod(service + "/" + name)
-	m.rule = rules(s.opts.Rules).of(full)
-	return m
-}
-
-func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
-	return func(impl any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-		s.active.Add(1)
-		defer s.active.Add(-1)
-		c := call{method: m}
-		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) {
-			return next(impl, ctx, func(req any) error {
-				if err := c.note(decode(req)); err != nil || !s.obs.validates {
-					return err
-				}
-				return validate(req)
-			}, i)
-		})
-	}
-}
-
-func (s *Server) stream(m *method, next grpc.StreamHandler) grpc.StreamHandler {
-	return func(impl any, ss grpc.ServerStream) error {
-		s.active.Add(1)
-		defer s.active.Add(-1)
-		c := call{method: m}
-		return s.obs.stream(impl, ss, &c, next)
-	}
-}
-
-// unknown answers for methods that nobody registered.
-func (s *Server) unknown(_ any, ss grpc.ServerStream) error {
-	full, _ := grpc.MethodFromServerStream(ss)
-	c := call{method: s.obs.other, original: full}
-	return s.obs.stream(nil, ss, &c, func(any, grpc.ServerStream) error {
-		return transport.Errorf(transport.Unimplemented, "no such method")
-	})
-}
-
-// GetServiceInfo returns what is registered, for reflection.Register.
-func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // Run listens and serves until ctx ends, then drains: it turns health to NOT_SERVING, closes the channel of [Draining],
 // closes the listener, and waits up to DrainTimeout for the calls that run. What is left then has its context cancelled
@@ -212,10 +132,15 @@ func (s *Server) start() error {
 
 // serveOn serves ln, and closes it.
 func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
+	s.grpc = grpc.NewServer(s.opts.grpc(s.unknown)...)
+	for _, one := range s.services {
+		s.grpc.RegisterService(one.desc, one.impl)
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(ln) }()
 	s.addr = ln.Addr()
-	for _, name := range append(s.services, "") {
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+	for name := range s.services {
 		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 	}
 	close(s.ready)

@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http/httptest"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,11 +22,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -81,6 +87,57 @@ func TestRun(t *testing.T) {
 		testpb.RegisterTestServiceServer(s, &service{})
 		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "twice") {
 			t.Errorf("got %v, want an error", err)
+		}
+	})
+	t.Run("RefusesWhatIsNotTheService", func(t *testing.T) {
+		s := grpcserver.New(open())
+		s.RegisterService(&testpb.TestService_ServiceDesc, healthpb.UnimplementedHealthServer{})
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "does not implement") {
+			t.Errorf("got %v, want an error", err)
+		}
+	})
+	t.Run("KnowsItsServicesBeforeAndAfter", func(t *testing.T) {
+		s, library := grpcserver.New(open()), grpc.NewServer()
+		testpb.RegisterTestServiceServer(s, &service{})
+		testpb.RegisterTestServiceServer(library, &service{})
+		healthpb.RegisterHealthServer(library, health.NewServer())
+		got, want := s.GetServiceInfo(), library.GetServiceInfo()
+		for _, all := range []map[string]grpc.ServiceInfo{got, want} {
+			for name := range all {
+				slices.SortFunc(all[name].Methods, func(a, b grpc.MethodInfo) int { return strings.Compare(a.Name, b.Name) })
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want the library's %v", got, want)
+		}
+	})
+	t.Run("ServesOnASocket", func(t *testing.T) {
+		o := open()
+		o.Addr = "not listened on"
+		s := grpcserver.New(o)
+		testpb.RegisterTestServiceServer(s, &service{})
+		ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- s.Serve(ctx, ln) }()
+		<-s.Ready()
+		err = unaryAt(t, "unix:"+s.Addr(), insecure.NewCredentials())
+		cancel()
+		if err := errors.Join(err, <-ran); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("ClosesAListenerItDoesNotUse", func(t *testing.T) {
+		s := grpcserver.New(&grpcserver.Options{Registerer: prometheus.NewRegistry()})
+		ln := bufconn.Listen(1)
+		if err := s.Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "no Verifier") {
+			t.Errorf("got %v, want an error", err)
+		}
+		if _, err := ln.Dial(); err == nil {
+			t.Error("the listener is open")
 		}
 	})
 	t.Run("EndedContextIsACleanEnd", func(t *testing.T) {
