@@ -65,7 +65,7 @@ func TestKubernetes(t *testing.T) {
 		}, all},
 		"NotOutsideOfOne": {func(f fstest.MapFS) {
 			delete(f, namespaceFile)
-			data := "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 8:1 /etc-hosts /etc/hosts rw"
+			data := "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 8:1 /x/" + podUID + "/etc-hosts /etc/hosts rw"
 			f[mountsFile] = &fstest.MapFile{Data: []byte(data)}
 		}, map[string]string{}},
 		"NotWithoutAnyFile": {func(f fstest.MapFS) { clear(f) }, map[string]string{}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ func TestPropagator(t *testing.T) {
 		"KeyWithASpace": {Baggage: []string{"tenant", "a b"}},
 		"EmptyKey":      {Baggage: []string{""}},
 		"KeyOfLetters":  {Baggage: []string{"ключ"}},
-		"TooManyKeys":   {Baggage: make([]string, 65)},
+		"TooManyKeys":   {Baggage: slices.Repeat([]string{"k"}, 65)},
 		"NilPropagator": {Propagators: []propagation.TextMapPropagator{own{}, nil}},
 		"NilDetector":   {Detectors: []resource.Detector{nil}},
 	} {
@@ -178,6 +179,15 @@ func TestBaggage(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("StaysWhereNoneComes", func(t *testing.T) {
+		ctx := carry(t, t.Context(), "tenant", "acme")
+		for _, header := range []string{"", "user=42", "tenant"} {
+			if got := bag(p.Extract(ctx, propagation.MapCarrier{"baggage": header})); !maps.Equal(got, acme) {
+				t.Errorf("%q: got %v, want %v still", header, got, acme)
+			}
+		}
+	})
 
 	t.Run("PassesThroughAsItCame", func(t *testing.T) {
 		const came = "tenant=a%20b;p=1;q"

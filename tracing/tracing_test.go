@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,12 +94,14 @@ func TestSetup(t *testing.T) {
 		if got := otel.GetTracerProvider(); got != provider {
 			t.Errorf("not asked: got the global provider %v, want it untouched", got)
 		}
-		p := setup(t, tracing.Options{SetGlobal: true, Logger: j.logger()})
+		p := setup(t, tracing.Options{
+			SetGlobal: true, Logger: j.logger(), Propagators: []propagation.TextMapPropagator{own{}},
+		})
 		if got := otel.GetTracerProvider(); got != p.TracerProvider() {
 			t.Errorf("asked: got the global provider %v, want its own", got)
 		}
-		if got := otel.GetTextMapPropagator(); got != (propagation.TraceContext{}) {
-			t.Errorf("asked: got the global propagator %v, want W3C trace context", got)
+		if got := otel.GetTextMapPropagator().Fields(); !slices.Contains(got, "x-own") {
+			t.Errorf("asked: got a global propagator of %v, want its own", got)
 		}
 		otel.Handle(errors.New("from a library"))
 		if got := j.lines(t); len(got) != 1 || got[0].Error != "from a library" {
