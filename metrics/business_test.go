@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,6 +143,20 @@ func TestBounds(t *testing.T) {
 		}
 	})
 
+	t.Run("LeaveTheRestItsOwnPlace", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		o := orderOptions()
+		o.MaxSeries = 1
+		c := newCounter(t, reg, o)
+		for _, tenant := range []string{metrics.Overflow, "ok"} {
+			c.Add(1, tenant, tenant)
+		}
+		want := map[string]float64{"__other__/__other__": 1, "ok/ok": 1}
+		if got := counted(t, reg, o.Name); !maps.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+
 	t.Run("DefaultToAHundredValuesAndAThousandSeries", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		c := newCounter(t, reg, orderOptions())
@@ -269,10 +284,13 @@ func TestHistogram(t *testing.T) {
 	}
 	t.Run("CountsByBucket", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
+		o := o
+		o.Buckets = slices.Clone(o.Buckets)
 		h, err := metrics.NewHistogram(reg, o)
 		if err != nil {
 			t.Fatalf("NewHistogram: %v", err)
 		}
+		o.Buckets[0] = 1 // the caller's slice
 		for _, v := range []float64{5, 50, math.NaN(), math.Inf(1)} {
 			h.Observe(v, "a")
 		}

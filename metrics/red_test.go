@@ -171,6 +171,32 @@ func TestRED(t *testing.T) {
 		}
 	})
 
+	t.Run("LeavesTheTraceThatNobodyKeepsOut", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		ctx, _ := sampledContext(t)
+		unsampled := trace.SpanContextFromContext(ctx).WithTraceFlags(0)
+		newRED(t, reg).Observe(trace.ContextWithSpanContext(ctx, unsampled), time.Millisecond, "GET", "200")
+		if got := exemplarsOf(t, reg); len(got) != 0 {
+			t.Errorf("got exemplars %v of a span that is not sampled, want none", got)
+		}
+	})
+
+	t.Run("KeepsBucketsOfItsOwn", func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		o := serverOptions()
+		o.Buckets = []float64{1, 2}
+		red, err := metrics.NewRED(reg, o)
+		if err != nil {
+			t.Fatalf("NewRED: %v", err)
+		}
+		o.Buckets[0] = 0.5
+		red.Observe(t.Context(), 700*time.Millisecond, "GET", "200")
+		first := family(t, reg, o.Name).GetMetric()[0].GetHistogram().GetBucket()[0]
+		if first.GetUpperBound() != 1 || first.GetCumulativeCount() != 1 {
+			t.Errorf("got %v, want the bucket of 1 s with a count of 1", first)
+		}
+	})
+
 	t.Run("ResolvesALabelSetOnce", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		red := newRED(t, reg)

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,9 @@ func TestRegisterRuntime(t *testing.T) {
 		series := map[string]int{}
 		for _, f := range families {
 			series[f.GetName()] = len(f.GetMetric())
+			if got := f.GetMetric()[0].GetGauge().GetValue(); f.GetName() == "build_info" && got != 1 {
+				t.Errorf("build_info: got %v, want 1", got)
+			}
 		}
 		names := []string{"build_info", "go_goroutines", "go_memstats_heap_alloc_bytes"}
 		if runtime.GOOS == "linux" {
@@ -42,11 +46,17 @@ func TestRegisterRuntime(t *testing.T) {
 		}
 	})
 
-	t.Run("ReportsAnotherUseOfTheName", func(t *testing.T) {
-		reg := prometheus.NewRegistry()
-		reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "build_info", Help: "Another."}))
-		if err := RegisterRuntime(reg); err == nil {
-			t.Error("got no error, want one")
+	t.Run("ReportsAnotherUseOfAName", func(t *testing.T) {
+		names := []string{"build_info", "go_goroutines"}
+		if runtime.GOOS == "linux" {
+			names = append(names, "process_open_fds")
+		}
+		for _, name := range names {
+			reg := prometheus.NewRegistry()
+			reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Another."}))
+			if err := RegisterRuntime(reg); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("got error %v, want one that names %s", err, name)
+			}
 		}
 	})
 }
