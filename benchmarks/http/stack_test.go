@@ -9,6 +9,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/mainstay-go/mainstay/benchmarks/bench"
 )
 
 // BenchmarkStack is for profiles; the comparison is the command's.
@@ -28,11 +30,13 @@ func BenchmarkStack(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
+			used := bench.CPUTime()
 			for b.Loop() {
 				if err := c.call(); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(bench.CPUTime()-used)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

@@ -25,7 +25,8 @@
 // absent label to Prometheus, as the semantic conventions have it. A request whose caller went away before its answer
 // has status 499 and is no error. A panic after the header was written is status 500 whatever was sent, and breaks the
 // connection, so that the caller cannot take the half for the whole. The access log is at level info, and at error for
-// 5xx. Spans have no query string: it may hold secrets.
+// 5xx. Spans have no query string: it may hold secrets. A sampler is shown a span's kind and its method as the name, no
+// path: what to leave out by path is for [ObserveOptions].Quiet to say.
 //
 // However strangers vary paths, methods, hosts and headers, http_server_request_duration_seconds has at most
 // (routes + 1) × 10 methods × statuses that handlers send series of buckets, and http_server_active_requests has 10.

@@ -72,8 +72,8 @@ func Observe(o *ObserveOptions) func(http.Handler) http.Handler {
 
 // observer is one pass over each request. The fields behind trust are zero in a stand-alone middleware.
 type observer struct {
-	tracer     trace.Tracer          // nil where the options said Unobserved: then nothing is taken but panics
-	kind       trace.SpanStartOption // server
+	tracer     trace.Tracer // nil where the options said Unobserved: then nothing is taken but panics
+	options    startOptions
 	propagator propagation.TextMapPropagator
 	active     [len(methods)]prometheus.Gauge
 	outcomes   *outcomes
@@ -104,7 +104,7 @@ func newObserver(o ObserveOptions) (*observer, error) {
 	}
 	obs := &observer{
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
-		kind:       trace.WithSpanKind(trace.SpanKindServer),
+		options:    newStartOptions(),
 		propagator: o.Propagator,
 		route:      o.Route,
 		quiet:      o.Quiet,
@@ -184,12 +184,12 @@ func (o *observer) begin(x *exchange, r *http.Request) context.Context {
 		return &x.state
 	}
 	trusted := o.trust == nil || o.trust(r)
-	id := ""
 	if trusted {
-		id = correlation.FromHeader(r.Header)
+		x.echo[0] = correlation.FromHeader(r.Header)
+	} else {
+		x.echo[0] = correlation.New()
 	}
-	ctx := correlation.NewContext(&x.state, id)
-	x.echo[0] = correlation.FromContext(ctx)
+	ctx := correlation.NewContext(&x.state, x.echo[0])
 	// Without room for more: what a handler adds is not written here.
 	x.recorder.w.Header()[correlation.Header] = x.echo[:1:1]
 	x.quiet = o.quiet != nil && o.quiet(r)

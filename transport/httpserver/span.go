@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,12 +20,27 @@ import (
 // samplingPriority is what the sampler of package tracing looks for. The name is OpenTracing's.
 const samplingPriority = "sampling.priority"
 
-// span is the part of an exchange that its span needs.
+// span is a request's span.
 type span struct {
 	trace.Span
-	ours    bool // it ends with the request; false where somebody outside has made it
-	attrs   [3]attribute.KeyValue
-	options [4]trace.SpanStartOption
+	ours bool // it ends with the request; false where somebody outside has made it
+}
+
+// startOptions are made once. They have no attributes: most spans are not kept, and those of a request cost as much as
+// all else that is done for it.
+type startOptions struct {
+	any    []trace.SpanStartOption
+	forced []trace.SpanStartOption
+	root   []trace.SpanStartOption
+}
+
+func newStartOptions() startOptions {
+	server := trace.WithSpanKind(trace.SpanKindServer)
+	return startOptions{
+		any:    []trace.SpanStartOption{server},
+		forced: []trace.SpanStartOption{server, trace.WithAttributes(attribute.Int(samplingPriority, 1))},
+		root:   []trace.SpanStartOption{server, trace.WithNewRoot()},
+	}
 }
 
 // startSpan starts the span, under the caller's where r names one that is trusted, or takes what is there already.
@@ -34,31 +50,27 @@ func (o *observer) startSpan(ctx context.Context, x *exchange, r *http.Request, 
 		return ctx
 	}
 	remote := o.propagator.Extract(ctx, carrier{propagation.HeaderCarrier(r.Header)})
+	if trusted {
+		ctx = remote
+	}
 	if x.quiet {
-		if trusted {
-			ctx = remote
-		}
 		x.span.Span = trace.SpanFromContext(ctx) // the caller's: it is remote and records nothing
 		return ctx
 	}
-	x.span.ours = true
-	x.span.attrs = startAttributes(x.method, r)
-	options := append(x.span.options[:0], o.kind, trace.WithAttributes(x.span.attrs[:]...))
+	options := o.options.any
 	switch {
 	case !trusted:
-		options = append(options, trace.WithNewRoot())
+		options = o.options.root
 		if sc := trace.SpanContextFromContext(remote); sc.IsRemote() {
-			options = append(options, trace.WithLinks(trace.Link{SpanContext: sc}))
+			options = append(slices.Clip(options), trace.WithLinks(trace.Link{SpanContext: sc}))
 		}
 	case o.trust != nil && forced(r.Header):
-		options = append(options, trace.WithAttributes(attribute.Int(samplingPriority, 1)))
-		fallthrough
-	default:
-		ctx = remote
+		options = o.options.forced
 	}
 	ctx, x.span.Span = o.tracer.Start(ctx, x.method.spanName(), options...)
+	x.span.ours = true
 	if x.span.IsRecording() {
-		x.span.SetAttributes(peerAttributes(x.method, r)...)
+		x.span.SetAttributes(requestAttributes(x.method, r)...)
 	}
 	return ctx
 }
@@ -112,19 +124,14 @@ func (c carrier) Get(key string) string {
 	return c.HeaderCarrier.Get(key)
 }
 
-// startAttributes are those that the semantic conventions want at the start, where samplers see them.
-func startAttributes(m method, r *http.Request) [3]attribute.KeyValue {
+func requestAttributes(m method, r *http.Request) []attribute.KeyValue {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	return [...]attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(m.String()), semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme),
-	}
-}
-
-func peerAttributes(m method, r *http.Request) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 8)
+	attrs := make([]attribute.KeyValue, 0, 11)
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(m.String()), semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme))
 	if m.String() != r.Method {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(r.Method))
 	}

@@ -137,16 +137,8 @@ func TestTrust(t *testing.T) {
 		r := httptest.NewRequest("GET", "/items/1", nil)
 		r.Header.Set(transport.HeaderTraceSample, "1")
 		httpserver.Observe(o)(items()).ServeHTTP(httptest.NewRecorder(), r)
-		want := map[attribute.Key]string{
-			"sampling.priority": "1", "http.request.method": "GET", "url.path": "/items/1", "url.scheme": "http",
-		}
-		if s.kind != trace.SpanKindServer || len(s.attributes) != len(want) {
-			t.Errorf("kind %v, attributes %v, want a server's with %v", s.kind, s.attributes, want)
-		}
-		for k, v := range want {
-			if s.attributes[k] != v {
-				t.Errorf("attribute %s: got %q, want %q", k, s.attributes[k], v)
-			}
+		if got := s.attributes["sampling.priority"]; s.kind != trace.SpanKindServer || got != "1" {
+			t.Errorf("kind %v, sampling.priority %q, want a server's with 1", s.kind, got)
 		}
 	})
 }
