@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay"
 	"github.com/mainstay-go/mainstay/tracing"
@@ -97,5 +99,66 @@ func serveAndStop(t *testing.T, e exporter, want time.Duration) {
 	}
 	if got := spans.Lost(); got != requests+late {
 		t.Errorf("%d spans lost, want %d: the collector's end comes after the server's", got, requests+late)
+	}
+}
+
+// kept is an exporter that counts the spans of a trace.
+type kept map[trace.TraceID]int
+
+func (k kept) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	for _, s := range spans {
+		k[s.SpanContext().TraceID()]++
+	}
+	return nil
+}
+
+func (k kept) Shutdown(context.Context) error { return nil }
+
+// TestForcedTrace has a service that keeps no trace of its own accord, a caller who decided against this one, and a
+// server in front of another, each of which goes by what the one before it says.
+func TestForcedTrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		header string
+		trust  bool
+		want   int // spans
+	}{
+		"IsKeptForATrustedCaller": {"1", true, 2},
+		"IsNotForAnother":         {"1", false, 0},
+		"IsNotUnlessAskedFor":     {"", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spans := kept{}
+			p, err := tracing.Setup(t.Context(), &tracing.Options{ServiceName: "orders", Ratio: -1, Exporter: spans})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := func(trust bool, h http.HandlerFunc) http.Handler {
+				return httpserver.Observe(&httpserver.ObserveOptions{
+					TracerProvider: p.TracerProvider(), Registerer: prometheus.NewRegistry(),
+					Logger: slog.New(slog.DiscardHandler), Trust: func(*http.Request) bool { return trust },
+				})(h)
+			}
+			behind := server(true, func(http.ResponseWriter, *http.Request) {})
+			front := server(c.trust, func(w http.ResponseWriter, r *http.Request) {
+				next := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+				p.Propagator().Inject(r.Context(), propagation.HeaderCarrier(next.Header))
+				behind.ServeHTTP(httptest.NewRecorder(), next)
+			})
+
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+			r.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+			r.Header.Set("X-Trace-Sample", c.header)
+			front.ServeHTTP(httptest.NewRecorder(), r)
+			if err := p.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			id, err := trace.TraceIDFromHex("0af7651916cd43dd8448eb211c80319c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := spans[id]; got != c.want || len(spans) > 1 {
+				t.Errorf("got %d spans in %d traces, want %d of the caller's trace", got, len(spans), c.want)
+			}
+		})
 	}
 }

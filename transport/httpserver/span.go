@@ -112,16 +112,21 @@ func (x *exchange) endSpan(out *outcome) {
 // carrier spares the names that every request is asked for a new string in canonical form.
 type carrier struct{ propagation.HeaderCarrier }
 
-func (c carrier) Get(key string) string {
+func (c carrier) Get(key string) string { return c.HeaderCarrier.Get(canonical(key)) }
+
+// Values is for baggage, which may come in several headers.
+func (c carrier) Values(key string) []string { return c.HeaderCarrier.Values(canonical(key)) }
+
+func canonical(key string) string {
 	switch key {
 	case "traceparent":
-		key = "Traceparent"
+		return "Traceparent"
 	case "tracestate":
-		key = "Tracestate"
+		return "Tracestate"
 	case "baggage":
-		key = "Baggage"
+		return "Baggage"
 	}
-	return c.HeaderCarrier.Get(key)
+	return key
 }
 
 func requestAttributes(m method, r *http.Request) []attribute.KeyValue {
