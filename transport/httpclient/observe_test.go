@@ -36,7 +36,7 @@ func TestHostsWithoutEndMakeAHundredSeries(t *testing.T) {
 	got := map[string]int{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			got[family.GetName()] += 1
+			got[family.GetName()]++
 			for _, l := range m.GetLabel() {
 				if l.GetName() == "server_address" && l.GetValue() == "__other__" {
 					got["__other__"] += int(m.GetHistogram().GetSampleCount())
