@@ -183,14 +183,25 @@ func await(t *testing.T, what string, done func() bool) {
 
 // logs is what all services wrote.
 type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	muted bool
 }
 
 func (l *logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.muted {
+		return len(p), nil
+	}
 	return l.buf.Write(p)
+}
+
+// mute forgets all that is written from now on.
+func (l *logs) mute() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.muted = true
 }
 
 func (l *logs) String() string {
