@@ -58,8 +58,8 @@ type Options struct {
 	// negative means no bound.
 	ShutdownTimeout time.Duration
 	// SetGlobal makes this provider, its propagator, and Logger as the handler of OpenTelemetry's errors the process-wide
-	// ones, for libraries that look there. The kit itself does not look there when it is given
-	// a provider. False leaves the process-wide ones as they are.
+	// ones, for libraries that look there. The kit itself does not look there when it is given a provider. False leaves
+	// the process-wide ones as they are.
 	SetGlobal bool
 	// Logger gets a warning when spans are lost, at most one a minute, and one for each detector that fails. Nil means
 	// slog.Default().
