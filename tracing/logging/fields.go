@@ -69,6 +69,16 @@ func (f Fields) id(key string) idSet {
 	return 0
 }
 
+// ids returns which of the IDs are among attrs.
+func (f Fields) ids(attrs []slog.Attr) (s idSet) {
+	for i := range attrs {
+		if key := attrs[i].Key; len(key) >= len(spanAttr) { // the shortest of them
+			s |= f.id(key)
+		}
+	}
+	return s
+}
+
 // only returns id when f is want.
 func (f Fields) only(want Fields, id idSet) idSet {
 	if f != want {
@@ -79,32 +89,41 @@ func (f Fields) only(want Fields, id idSet) idSet {
 
 // appendTrace appends what sc says that is not given. Both IDs are in one string: one allocation, not two.
 func (f Fields) appendTrace(attrs []slog.Attr, sc trace.SpanContext, given idSet) []slog.Attr {
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	traceKey, spanKey, sampledKey, end := traceAttr, spanAttr, "", 2*len(traceID)
-	var room [2 * (len(traceID) + len(spanID))]byte // enough for decimal digits too
-	digits := room[:]
+	traceKey, spanKey, sampledKey := traceAttr, spanAttr, ""
 	switch f {
 	case Datadog:
-		traceKey, spanKey = datadogTraceAttr, datadogSpanAttr
-		digits = strconv.AppendUint(digits[:0], binary.BigEndian.Uint64(traceID[8:]), 10)
-		end = len(digits)
-		digits = strconv.AppendUint(digits, binary.BigEndian.Uint64(spanID[:]), 10)
+		ids, end := decimal(sc)
+		return appendIDs(attrs, datadogTraceAttr, datadogSpanAttr, ids, end, given)
 	case GCP:
 		traceKey, spanKey, sampledKey = gcpTraceAttr, gcpSpanAttr, gcpSampledAttr
-		fallthrough
-	default:
-		hex.Encode(digits[:end], traceID[:])
-		hex.Encode(digits[end:], spanID[:])
 	}
-	ids := string(digits)
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	const end = 2 * len(traceID)
+	var digits [end + 2*len(spanID)]byte
+	hex.Encode(digits[:end], traceID[:])
+	hex.Encode(digits[end:], spanID[:])
+	attrs = appendIDs(attrs, traceKey, spanKey, string(digits[:]), end, given)
+	if sampledKey != "" && given&hasSampled == 0 {
+		attrs = append(attrs, slog.Bool(sampledKey, sc.IsSampled()))
+	}
+	return attrs
+}
+
+// decimal returns the lower 64 bits of the trace's ID and the span's ID as decimal digits, and where the first end.
+func decimal(sc trace.SpanContext) (ids string, end int) {
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	var room [2 * len("18446744073709551615")]byte // math.MaxUint64
+	digits := strconv.AppendUint(room[:0], binary.BigEndian.Uint64(traceID[8:]), 10)
+	return string(strconv.AppendUint(digits, binary.BigEndian.Uint64(spanID[:]), 10)), len(digits)
+}
+
+// appendIDs appends those of a trace's ID and a span's that are not given. The first ends at end.
+func appendIDs(attrs []slog.Attr, traceKey, spanKey, ids string, end int, given idSet) []slog.Attr {
 	if given&hasTrace == 0 {
 		attrs = append(attrs, slog.String(traceKey, ids[:end]))
 	}
 	if given&hasSpan == 0 {
 		attrs = append(attrs, slog.String(spanKey, ids[end:]))
-	}
-	if sampledKey != "" && given&hasSampled == 0 {
-		attrs = append(attrs, slog.Bool(sampledKey, sc.IsSampled()))
 	}
 	return attrs
 }

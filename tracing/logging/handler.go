@@ -22,10 +22,12 @@ type Handler struct {
 	fields Fields
 	sample *sampler // shared by all that are derived of one; nil when nothing is sampled
 	levels *Levels
-	level  slog.Leveler // of loggers that levels has no level for; nil when next decides alone
+	level  slog.Leveler // of loggers that levels has no level for; nil when that is for next to say
 	name   string       // of the logger, empty while it has none
 	given  idSet        // the IDs that next has as attributes
 	groups []group      // that are open, outermost first
+	bound  int          // attributes of the open groups, and groups in groups
+	rooms  *rooms       // for what is in groups; nil when next may keep it
 }
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
@@ -43,22 +45,41 @@ func NewHandler(next slog.Handler, o *Options) *Handler {
 	if keys == nil {
 		keys = DefaultRedact()
 	}
+	next = tee(next, o.Also)
 	return &Handler{
 		next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields,
-		sample: newSampler(next, o.Sample), levels: o.Levels,
+		sample: newSampler(next, o.Sample), levels: o.Levels, rooms: newRooms(next),
 	}
 }
 
-// Enabled reports whether the handler below writes records of level, and the logger's name has no higher one.
-func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
-	if lowest, ok := h.levels.of(h.name); ok {
-		if level < lowest {
-			return false
+// tee returns a handler that gives next all records, and then those that are not nil of also.
+func tee(next slog.Handler, also []slog.Handler) slog.Handler {
+	all := []slog.Handler{next}
+	for _, h := range also {
+		if h != nil {
+			all = append(all, h)
 		}
-	} else if h.level != nil && level < h.level.Level() {
-		return false
 	}
-	return h.next.Enabled(ctx, level)
+	if len(all) == 1 {
+		return next
+	}
+	return slog.NewMultiHandler(all...)
+}
+
+// Enabled reports whether records of level are written, as the level of the logger's name has it or else
+// [Options].Level. Under [NewHandler] a handler below must write them too.
+func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
+	lowest, named := h.levels.of(h.name)
+	switch {
+	case named && level < lowest:
+		return false
+	case h.level == nil:
+		return h.next.Enabled(ctx, level)
+	case named:
+		return true
+	default:
+		return level >= h.level.Level()
+	}
 }
 
 // Handle passes r on with what the context adds, unless r repeats others and is only counted (see [Sample]).
@@ -71,34 +92,58 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 			return failed
 		}
 	}
-	var room, more [8]slog.Attr // on the stack, enough for most records
-	attrs, given := room[:0], h.given
+	var err error
+	if len(h.groups) > 0 {
+		err = h.handleNested(ctx, r, withheld)
+	} else {
+		err = h.handleFlat(ctx, r, withheld)
+	}
+	if failed != nil {
+		return errors.Join(failed, err)
+	}
+	return err
+}
+
+// handleFlat handles a record while no group is open.
+func (h *Handler) handleFlat(ctx context.Context, r slog.Record, withheld int) error {
+	var room [8]slog.Attr // on the stack, enough for most records
+	var more [6]slog.Attr
+	own := room[:]
+	if n := r.NumAttrs(); n > len(room) {
+		own = make([]slog.Attr, n)
+	}
+	n := 0
 	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, h.redact.attr(a))
+		own[n] = a
+		n++
 		return true
 	})
-	if len(h.groups) > 0 {
-		attrs = append(room[:0], h.nest(attrs))
-	} else {
-		given = h.with(given, attrs)
-	}
-	// The context's come first: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
-	added := h.appendIDs(ctx, more[:0], given)
-	if withheld > 0 {
-		added = append(added, slog.Int(repeatedAttr, withheld))
-	}
-	for _, f := range h.yield {
-		for _, a := range f(ctx) {
-			added = append(added, h.redact.attr(a))
-		}
-	}
+	own = own[:n]
+	h.redact.all(own)
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	out.AddAttrs(added...)
-	out.AddAttrs(attrs...)
-	if failed != nil {
-		return errors.Join(failed, h.next.Handle(ctx, out))
-	}
+	out.AddAttrs(h.appendContext(ctx, more[:0], h.given|h.fields.ids(own), withheld)...)
+	out.AddAttrs(own...)
 	return h.next.Handle(ctx, out)
+}
+
+// handleNested handles a record whose attributes belong into the open groups.
+func (h *Handler) handleNested(ctx context.Context, r slog.Record, withheld int) error {
+	room := h.rooms.get(h.bound + r.NumAttrs())
+	own := (*room)[copy(*room, h.groups[len(h.groups)-1].attrs):]
+	n := 0
+	r.Attrs(func(a slog.Attr) bool {
+		own[n] = a
+		n++
+		return true
+	})
+	h.redact.all(own[:n])
+	var more [6]slog.Attr // on the stack, enough for most records
+	attrs := h.appendContext(ctx, more[:0], h.given, withheld)
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	out.AddAttrs(append(attrs, h.nest(*room, n))...)
+	err := h.next.Handle(ctx, out)
+	h.rooms.put(room)
+	return err
 }
 
 // WithAttrs returns a handler whose records have attrs too, in the open group.
@@ -107,12 +152,10 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		return h
 	}
 	attrs = slices.Clone(attrs)
-	for i := range attrs {
-		attrs[i] = h.redact.attr(attrs[i])
-	}
+	h.redact.all(attrs)
 	derived := *h
 	if len(h.groups) == 0 {
-		derived.given = h.with(h.given, attrs)
+		derived.given |= h.fields.ids(attrs)
 		derived.name = nameAmong(attrs, h.name)
 		derived.next = h.next.WithAttrs(attrs)
 		return &derived
@@ -120,6 +163,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	derived.groups = slices.Clone(h.groups)
 	open := &derived.groups[len(h.groups)-1]
 	open.attrs = slices.Concat(open.attrs, attrs)
+	derived.bound += len(attrs)
 	return &derived
 }
 
@@ -130,36 +174,41 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	}
 	derived := *h
 	derived.groups = append(slices.Clip(h.groups), group{name: name})
+	derived.bound += min(len(h.groups), 1) // in the group that was open
 	return &derived
 }
 
-// nest returns a record's attributes inside the open groups, as one attribute.
-func (h *Handler) nest(attrs []slog.Attr) slog.Attr {
-	var a slog.Attr
-	for i, g := range slices.Backward(h.groups) {
-		if i < len(h.groups)-1 {
-			attrs = []slog.Attr{a}
-		}
-		a = slog.Attr{Key: g.name, Value: slog.GroupValue(slices.Concat(g.attrs, attrs)...)}
+// nest returns the open groups as one attribute. Room is from h.room and begins with what is in the innermost group, the
+// last n of them a record's.
+func (h *Handler) nest(room []slog.Attr, n int) slog.Attr {
+	inner := len(h.groups) - 1
+	end := len(h.groups[inner].attrs) + n
+	a := slog.Attr{Key: h.groups[inner].name, Value: slog.GroupValue(room[:end]...)}
+	for _, g := range slices.Backward(h.groups[:inner]) {
+		room = room[end:]
+		end = copy(room, g.attrs) + 1
+		room[end-1] = a
+		a = slog.Attr{Key: g.name, Value: slog.GroupValue(room[:end]...)}
 	}
 	return a
 }
 
-// with returns the set s and the IDs among attrs.
-func (h *Handler) with(s idSet, attrs []slog.Attr) idSet {
-	for i := range attrs {
-		s |= h.fields.id(attrs[i].Key)
-	}
-	return s
-}
-
-// appendIDs appends the IDs of ctx that are not given.
-func (h *Handler) appendIDs(ctx context.Context, attrs []slog.Attr, given idSet) []slog.Attr {
+// appendContext appends what the context says, but not the IDs that are given. All of it comes before the record's
+// attributes: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
+func (h *Handler) appendContext(ctx context.Context, attrs []slog.Attr, given idSet, withheld int) []slog.Attr {
 	if id := correlation.FromContext(ctx); id != "" && given&hasCorrelation == 0 {
 		attrs = append(attrs, slog.String(correlation.Attr, id))
 	}
 	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
 		attrs = h.fields.appendTrace(attrs, sc, given)
+	}
+	if withheld > 0 {
+		attrs = append(attrs, slog.Int(repeatedAttr, withheld))
+	}
+	for _, f := range h.yield {
+		for _, a := range f(ctx) {
+			attrs = append(attrs, h.redact.attr(a))
+		}
 	}
 	return attrs
 }

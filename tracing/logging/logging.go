@@ -33,6 +33,12 @@ type Options struct {
 	// Attrs yield attributes from a record's context, added at the top level beside the IDs (auth.LogAttrs is one).
 	// They are called for every record, concurrently, and must not log with the same logger. Nil means none.
 	Attrs []func(context.Context) []slog.Attr
+	// Also are handlers that get every record too, once it is written: the same attributes, secrets redacted and the IDs
+	// among them. OpenTelemetry's bridge for logs is one (otelslog.NewHandler; it takes the trace's IDs from the context
+	// besides, and so has them twice). Each may have a level of its own, above that of the logger. Their errors keep no
+	// record from the others, nor does the writer's from them. They are called where the program logs, which waits for
+	// them. Nil means none, and a nil one is left out.
+	Also []slog.Handler
 	// Sample bounds how often one line is written. Zero writes every record.
 	Sample Sample
 	// Redact lists what the keys of secrets end with, in any case: "token" covers "access_token" and
@@ -48,20 +54,18 @@ func New(w io.Writer, o *Options) *slog.Logger {
 		o = &Options{}
 	}
 	level := o.Level
-	if o.Levels != nil {
-		level = everything // the handler over it decides
+	if level == nil {
+		level = slog.LevelInfo
 	}
 	opts := &slog.HandlerOptions{AddSource: o.AddSource, Level: level, ReplaceAttr: o.Fields.replace()}
+	if o.Levels != nil {
+		opts.Level = everything // the handler over it decides
+	}
 	var next slog.Handler = slog.NewJSONHandler(w, opts)
 	if o.Format == Text {
 		next = slog.NewTextHandler(w, opts)
 	}
 	h := NewHandler(next, o)
-	if o.Levels != nil {
-		h.level = o.Level
-		if h.level == nil {
-			h.level = slog.LevelInfo
-		}
-	}
+	h.level = level
 	return slog.New(h)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -174,6 +173,36 @@ func TestHandler(t *testing.T) {
 		}
 	})
 
+	t.Run("LeavesRecordsToAHandlerThatKeepsThem", func(t *testing.T) {
+		var kept keeper
+		l := slog.New(logging.NewHandler(&kept, nil)).WithGroup("p").With("a", 1).WithGroup("q")
+		for i := range 10 {
+			l.InfoContext(traced(t), "m", "i", i)
+		}
+		var buf bytes.Buffer
+		want := ""
+		for i, r := range kept.records {
+			_ = slog.NewJSONHandler(&buf, &slog.HandlerOptions{ReplaceAttr: timeless}).Handle(t.Context(), r)
+			want += fmt.Sprintf(`{"level":"INFO","msg":"m",%s,"p":{"a":1,"q":{"i":%d}}}`+"\n", ids, i)
+		}
+		if got := buf.String(); got != want || len(kept.records) != 10 {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+
+	t.Run("LogsWhileAnAttributeLogs", func(t *testing.T) {
+		var buf bytes.Buffer
+		l := over(&buf, nil).WithGroup("g").With("a", 1)
+		value := logs(func() { l.Info("inner", "k", 2, "l", 3) })
+		l.Info("outer", "v", value, "k", 4)
+		want := `{"level":"INFO","msg":"inner","g":{"a":1,"k":2,"l":3}}
+{"level":"INFO","msg":"outer","g":{"a":1,"v":"done","k":4}}
+`
+		if got := buf.String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+
 	t.Run("KeepsTheLineOfTheCaller", func(t *testing.T) {
 		var buf bytes.Buffer
 		h := logging.NewHandler(slog.NewJSONHandler(&buf, &slog.HandlerOptions{AddSource: true}), nil)
@@ -182,6 +211,27 @@ func TestHandler(t *testing.T) {
 			t.Errorf("got %s, want the source to be this file", buf.String())
 		}
 	})
+}
+
+// keeper keeps records, as a handler that writes later does.
+type keeper struct {
+	slog.Handler
+	records []slog.Record
+}
+
+func (*keeper) Enabled(context.Context, slog.Level) bool { return true }
+
+func (k *keeper) Handle(_ context.Context, r slog.Record) error {
+	k.records = append(k.records, r.Clone())
+	return nil
+}
+
+// logs is a value that logs when it is looked at.
+type logs func()
+
+func (f logs) LogValue() slog.Value {
+	f()
+	return slog.StringValue("done")
 }
 
 func TestHandlerKeepsTheRulesOfSlog(t *testing.T) {
@@ -329,38 +379,3 @@ func FuzzHandler(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkLog(b *testing.B) {
-	discard := func() slog.Handler { return slog.NewJSONHandler(nowhere{}, nil) }
-	handlers := map[string]slog.Handler{"Plain": discard(), "ByHand": discard(), "Kit": logging.NewHandler(discard(), nil)}
-	shapes := map[string]func(*slog.Logger) *slog.Logger{
-		"Root":  func(l *slog.Logger) *slog.Logger { return l },
-		"With":  func(l *slog.Logger) *slog.Logger { return l.With("service", "orders", "version", "1.2.3") },
-		"Group": func(l *slog.Logger) *slog.Logger { return l.WithGroup("payment").With("provider", "x", "try", 1) },
-	}
-	ctx := traced(b)
-	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
-		for _, handler := range slices.Sorted(maps.Keys(handlers)) {
-			b.Run(shape+"/"+handler, func(b *testing.B) {
-				l := shapes[shape](slog.New(handlers[handler]))
-				b.ReportAllocs()
-				for b.Loop() {
-					attrs := []slog.Attr{
-						slog.String("order_id", "o-123"), slog.Int("amount", 5), slog.Bool("express", true),
-					}
-					if handler == "ByHand" { // what a program without this package writes at each call
-						sc := trace.SpanContextFromContext(ctx)
-						attrs = append(attrs, slog.String("correlation_id", correlation.FromContext(ctx)),
-							slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
-					}
-					l.LogAttrs(ctx, slog.LevelInfo, "order accepted", attrs...)
-				}
-			})
-		}
-	}
-}
-
-// nowhere is a writer that slog does not know: it would skip the work for io.Discard.
-type nowhere struct{}
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }

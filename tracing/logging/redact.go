@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // redacted stands for the value of a secret.
@@ -22,7 +23,9 @@ func DefaultRedact() []string {
 // redactor knows the keys of secrets.
 type redactor struct {
 	endings []string
-	last    [256]bool // whether an ending ends with that byte: most keys are told apart by it alone
+	// before has, for the last byte of a key, which bytes may come before it in the key of a secret, as a set of their
+	// five lower bits, which an ASCII letter has in either case. Most keys are told apart by these two bytes alone.
+	before [256]uint32
 }
 
 func newRedactor(keys []string) *redactor {
@@ -32,14 +35,24 @@ func newRedactor(keys []string) *redactor {
 			continue // it would end every key
 		}
 		r.endings = append(r.endings, k)
-		r.last[strings.ToLower(k)[len(k)-1]] = true
-		r.last[strings.ToUpper(k)[len(k)-1]] = true
+		if strings.ContainsFunc(k, func(c rune) bool { return c >= utf8.RuneSelf }) {
+			for i := range r.before {
+				r.before[i] = ^uint32(0) // there is more than two cases, and of other bytes
+			}
+			continue
+		}
+		before := ^uint32(0)
+		if len(k) > 1 {
+			before = 1 << (k[len(k)-2] & 31)
+		}
+		r.before[strings.ToLower(k)[len(k)-1]] |= before
+		r.before[strings.ToUpper(k)[len(k)-1]] |= before
 	}
 	return r
 }
 
 func (r *redactor) match(key string) bool {
-	if key == "" || !r.last[key[len(key)-1]] {
+	if !r.mayMatch(key) {
 		return false
 	}
 	for _, e := range r.endings {
@@ -48,6 +61,25 @@ func (r *redactor) match(key string) bool {
 		}
 	}
 	return false
+}
+
+// mayMatch reports false for most keys that do not match.
+func (r *redactor) mayMatch(key string) bool {
+	n := len(key)
+	if n < 2 {
+		return n == 1
+	}
+	return r.before[key[n-1]]>>(key[n-2]&31)&1 != 0
+}
+
+// all takes the secrets out of attrs.
+func (r *redactor) all(attrs []slog.Attr) {
+	for i := range attrs {
+		// Most are left where they are: a group comes after all other kinds but the LogValuer.
+		if a := &attrs[i]; r.mayMatch(a.Key) || a.Value.Kind() >= slog.KindGroup {
+			*a = r.attr(*a)
+		}
+	}
 }
 
 // attr returns a without secrets, however deep in groups they are. What computes itself (slog.LogValuer) is computed
@@ -74,8 +106,6 @@ func (r *redactor) attr(a slog.Attr) slog.Attr {
 // group returns a copy of the group v without secrets: its attributes are its maker's.
 func (r *redactor) group(v slog.Value) slog.Value {
 	attrs := slices.Clone(v.Group())
-	for i := range attrs {
-		attrs[i] = r.attr(attrs[i])
-	}
+	r.all(attrs)
 	return slog.GroupValue(attrs...)
 }

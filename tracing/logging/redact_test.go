@@ -137,3 +137,25 @@ func TestSecret(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRedact compares with the rule as it is told: a key is redacted when it ends with one of the list, in any case.
+func FuzzRedact(f *testing.F) {
+	for _, ending := range append(logging.DefaultRedact(), "é", "x", "geheimé") {
+		f.Add(ending, ending)
+		f.Add("db_"+strings.ToUpper(ending), ending)
+		f.Add(ending+"s", ending)
+	}
+	f.Add("to\u212aen", "token") // the sign for Kelvin is a k, but longer
+	f.Add("0\xff", "\xa3")
+	f.Fuzz(func(t *testing.T, key, ending string) {
+		const secret = "\x01hunter2"
+		var buf bytes.Buffer
+		l := slog.New(logging.NewHandler(slog.NewTextHandler(&buf, nil), &logging.Options{Redact: []string{ending}}))
+		l.Info("m", slog.String(key, secret))
+		n := len(key) - len(ending)
+		want := ending != "" && n >= 0 && strings.EqualFold(key[n:], ending)
+		if got := !strings.Contains(buf.String(), "hunter2"); got != want {
+			t.Errorf("key %q, ending %q: redacted %v, want %v", key, ending, got, want)
+		}
+	})
+}
