@@ -3,20 +3,13 @@ package grpcserver
 import (
 	"context"
 	"io"
-	"log/slog"
-	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	otelcodes "go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/mainstay-go/mainstay/tracing/correlation"
@@ -64,78 +57,16 @@ func (o *observer) adopt(ctx context.Context, c *call) context.Context {
 	return o.startSpan(correlation.NewContext(ctx, id), c, trusted)
 }
 
-// startSpan returns a context with the call's span in it.
-func (o *observer) startSpan(ctx context.Context, c *call, trusted bool) context.Context {
-	if c.span = serverSpan(ctx); c.span != nil {
-		c.lent = true
-		return ctx
-	}
-	theirs := o.propagator.Extract(ctx, rpc.Incoming{Ctx: ctx})
-	opts := c.method.start
-	switch {
-	case trusted && o.trust != nil && rpc.WantsSample(ctx):
-		opts = append(opts[:len(opts):len(opts)], trace.WithAttributes(attribute.Int("sampling.priority", 1)))
-	case !trusted:
-		if sc := trace.SpanContextFromContext(theirs); sc.IsRemote() {
-			opts = append(opts[:len(opts):len(opts)], trace.WithLinks(trace.Link{SpanContext: sc}))
-		}
-		theirs = ctx
-	}
-	ctx, c.span = o.tracer.Start(theirs, c.spanName(), opts...)
-	if c.span.IsRecording() {
-		c.span.SetAttributes(c.attributes(ctx)...)
-	}
-	return ctx
-}
-
-// serverSpan returns the span that another layer of this server has begun for the call, nil where there is none: one
-// of this process, and not of a kind that is made within a call.
-func serverSpan(ctx context.Context) trace.Span {
-	span := trace.SpanFromContext(ctx)
-	if sc := span.SpanContext(); !sc.IsValid() || sc.IsRemote() {
-		return nil
-	}
-	if kind, ok := span.(interface{ SpanKind() trace.SpanKind }); ok && kind.SpanKind() != trace.SpanKindServer {
-		return nil
-	}
-	return span
-}
-
-func (c *call) spanName() string {
-	if c.original != "" {
-		return "grpc"
-	}
-	return c.label
-}
-
-func (c *call) attributes(ctx context.Context) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 4)
-	if c.original != "" {
-		attrs = append(attrs, semconv.RPCMethodOriginal(rpc.Original(c.original)))
-	}
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return attrs
-	}
-	host, port, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return attrs
-	}
-	attrs = append(attrs, semconv.NetworkPeerAddress(host))
-	if n, err := strconv.Atoi(port); err == nil {
-		attrs = append(attrs, semconv.NetworkPeerPort(n))
-	}
-	return attrs
-}
-
 // end records what came of the call, and returns the error to be sent.
 func (o *observer) end(ctx context.Context, c *call, err error) error {
 	took := time.Since(c.start)
 	sent := o.sent(ctx, c, err)
-	name := rpc.CodeName(sent.Code())
-	o.seriesOf(c.method, sent.Code()).Observe(ctx, took)
-	c.endSpan(sent.Code(), name)
-	o.log(ctx, c, sent.Code(), name, took, err)
+	out := o.outcomeOf(c.method, sent.Code())
+	out.series.Observe(ctx, took)
+	c.endSpan(out)
+	if o.logs(out) {
+		c.log(ctx, out, took, err)
+	}
 	c.active.Dec()
 	if c.panicked.exited() {
 		abandon(ctx, sent)
@@ -155,54 +86,5 @@ func (o *observer) sent(ctx context.Context, c *call, err error) *status.Status 
 	if answered := c.answered.Load(); answered != nil && !(cutOff && answered.Code() == codes.Canceled) {
 		return answered
 	}
-	return outcome(ctx, err, cutOff)
-}
-
-func (c *call) endSpan(code codes.Code, name string) {
-	if c.span == nil || c.lent {
-		return
-	}
-	defer c.span.End()
-	if !c.span.IsRecording() {
-		return
-	}
-	if !isFailure(code) {
-		c.span.SetAttributes(semconv.RPCResponseStatusCode(name))
-		return
-	}
-	c.span.SetStatus(otelcodes.Error, "")
-	c.span.SetAttributes(semconv.RPCResponseStatusCode(name), semconv.ErrorTypeKey.String(name))
-}
-
-func (o *observer) log(ctx context.Context, c *call, code codes.Code, name string, took time.Duration, cause error) {
-	level := slog.LevelInfo
-	if isFailure(code) {
-		level = slog.LevelError
-	}
-	handler := o.logger.Handler()
-	if !handler.Enabled(ctx, level) {
-		return
-	}
-	// Not by the logger, which would look up who calls it: it always is this line.
-	line := slog.NewRecord(c.start.Add(took), level, "call", 0)
-	line.AddAttrs(
-		slog.String(correlation.Attr, correlation.FromContext(ctx)),
-		slog.String("method", c.label),
-		slog.String("code", name),
-		slog.Duration("duration", took))
-	if c.stream != nil {
-		line.AddAttrs(
-			slog.Int64("received", c.stream.received.Load()),
-			slog.Int64("sent", c.stream.sent.Load()))
-	}
-	if c.original != "" {
-		line.AddAttrs(slog.String("method_original", rpc.Original(c.original)))
-	}
-	if cause != nil {
-		line.AddAttrs(slog.String("error", cause.Error()))
-	}
-	if p := c.panicked; p != nil {
-		line.AddAttrs(slog.Any("panic", p.value), slog.String("stack", p.stack))
-	}
-	_ = handler.Handle(ctx, line) // as a logger does: there is nobody to tell
+	return statusOf(ctx, err, cutOff)
 }

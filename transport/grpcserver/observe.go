@@ -14,7 +14,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 
 	"github.com/mainstay-go/mainstay/metrics"
 	"github.com/mainstay-go/mainstay/transport"
@@ -47,6 +46,10 @@ type ObserveOptions struct {
 	// the callers that it is true for have theirs continued, baggage included, and may ask for their trace to be kept
 	// (metadata "x-trace-sample: 1"); all others get a new ID, and a new trace with a link to theirs.
 	Trust func(context.Context) bool
+	// LogEvery thins the access log out to one line in so many calls of a method that end with one code, the first of
+	// them included. Calls that fail (see the package comment) are logged one and all. Zero means 1, every call;
+	// negative means none but those that fail.
+	LogEvery int
 }
 
 // Observe returns an interceptor that does for each call what the package comment says: correlation, span, metrics,
@@ -88,7 +91,8 @@ func Observe(o *ObserveOptions) Interceptor {
 
 // observer is one pass over each call. The fields behind other are zero in a stand-alone interceptor.
 type observer struct {
-	logger     *slog.Logger
+	handler    slog.Handler // of the access log
+	logEvery   int
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
 	trust      func(context.Context) bool // nil trusts everybody with little
@@ -128,7 +132,8 @@ func newObserver(o ObserveOptions) (*observer, error) {
 		o.TracerProvider = otel.GetTracerProvider()
 	}
 	obs := &observer{
-		logger:     cmp.Or(o.Logger, slog.Default()),
+		handler:    cmp.Or(o.Logger, slog.Default()).Handler(),
+		logEvery:   o.LogEvery,
 		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
 		propagator: o.Propagator,
 		trust:      o.Trust,
@@ -142,49 +147,6 @@ func newObserver(o ObserveOptions) (*observer, error) {
 	// There is nothing behind them that anybody could do: they are told so, as HTTP says 404.
 	obs.other.rule = Rule{Access: transport.Public}
 	return obs, nil
-}
-
-// method is what the calls of one method have in common.
-type method struct {
-	label    string
-	rule     Rule
-	active   prometheus.Gauge
-	start    []trace.SpanStartOption
-	series   [codes.Unauthenticated + 1]atomic.Pointer[metrics.Series] // by code, of those that came up
-	messages atomic.Pointer[messages]                                  // of a method that streams, once it did
-}
-
-func (o *observer) newMethod(label string) *method {
-	return &method{
-		label:  label,
-		active: o.red.InFlight(label),
-		// Here, and not later, because samplers see them.
-		start: []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(label)),
-		},
-	}
-}
-
-// method returns the method of a full name that is registered with the server.
-func (o *observer) method(full string) *method {
-	if m, ok := o.methods.Load(full); ok {
-		return m.(*method)
-	}
-	m, _ := o.methods.LoadOrStore(full, o.newMethod(rpc.Method(full)))
-	return m.(*method)
-}
-
-// seriesOf returns the series of a method's calls that end with code, which is made when the first one does: most
-// methods use few codes.
-func (o *observer) seriesOf(m *method, code codes.Code) *metrics.Series {
-	p := &m.series[rpc.Known(code)]
-	if s := p.Load(); s != nil {
-		return s
-	}
-	s := o.red.With(m.label, rpc.CodeName(code))
-	p.Store(s)
-	return s
 }
 
 // unary observes one unary call; handle decodes, too, in a Server.

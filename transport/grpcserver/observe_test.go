@@ -164,6 +164,34 @@ func TestObserve(t *testing.T) {
 			}
 		})
 	})
+	t.Run("LogsOneInSoManyAndEveryFailure", func(t *testing.T) {
+		for every, want := range map[int]int{0: 12, 1: 12, 5: 5, 100: 4, -1: 2} {
+			synctest.Test(t, func(t *testing.T) {
+				var err error
+				r := newRig(&grpcserver.Options{LogEvery: every}).serve(t, &service{call: func(context.Context) error {
+					return err
+				}})
+				for i := range 12 {
+					// Nine in a row end well, one has not found what it asked for, and two fail.
+					err = nil
+					switch {
+					case i == 9:
+						err = transport.Errorf(transport.NotFound, "no fish")
+					case i > 9:
+						err = transport.Errorf(transport.Internal, "broken")
+					}
+					_ = r.call(t.Context())
+				}
+				synctest.Wait()
+				if got := len(r.log.all(t)); got != want {
+					t.Errorf("LogEvery %d: %d lines, want %d", every, got, want)
+				}
+				if got := r.samples(t)[unaryMethod+" OK"]; got != 9 {
+					t.Errorf("LogEvery %d: %d samples, want 9", every, got)
+				}
+			})
+		}
+	})
 	t.Run("RefusesAClashingMetric", func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		reg.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "rpc_server_call_duration_seconds"}))

@@ -97,6 +97,9 @@ type Options struct {
 	// Trust reports whose correlation ID and trace are continued, and who may ask for a trace to be kept. Nil means
 	// everybody's, and nobody; see [ObserveOptions].
 	Trust func(context.Context) bool
+	// LogEvery thins the access log out; see [ObserveOptions]. Zero means every call; negative means none but those that
+	// fail.
+	LogEvery int
 }
 
 // orDefault returns def for zero and off for a negative v.
@@ -130,7 +133,7 @@ func (o Options) withDefaults() Options {
 func (o Options) observe() ObserveOptions {
 	return ObserveOptions{
 		Logger: o.Logger, TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
-		Trust: o.Trust,
+		Trust: o.Trust, LogEvery: o.LogEvery,
 	}
 }
 

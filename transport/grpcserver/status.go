@@ -16,9 +16,9 @@ import (
 // count the same time, and what the caller sends at its end is as long on the way as the deadline was.
 const resetSlack = 10 * time.Millisecond
 
-// outcome returns what is sent for the error of a call whose handler had ctx. Where ctx ended, a failure that is not
+// statusOf returns what is sent for the error of a call whose handler had ctx. Where ctx ended, a failure that is not
 // said to be another is only its consequence: drivers have words of their own for a cancelled query.
-func outcome(ctx context.Context, err error, cutOff bool) *status.Status {
+func statusOf(ctx context.Context, err error, cutOff bool) *status.Status {
 	if err == nil {
 		return nil
 	}
