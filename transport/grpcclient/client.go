@@ -19,7 +19,11 @@ func New(target string, o *Options) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("grpcclient: %q: %w", target, err)
 	}
-	conn, err := grpc.NewClient(target, o.dial(i)...)
+	config, err := o.serviceConfig()
+	if err != nil {
+		return nil, fmt.Errorf("grpcclient: %q: %w", target, err)
+	}
+	conn, err := grpc.NewClient(target, o.dial(i, config)...)
 	if err != nil {
 		return nil, fmt.Errorf("grpcclient: %q: %w", target, err)
 	}
@@ -94,6 +98,7 @@ func (c *caller) stream(
 	opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	s := &stream{observer: c.observer, attempt: c.observer.begin(ctx, method, cc)}
+	s.messages = c.observer.messagesOf(s.attempt.method)
 	opts, err := c.tokens.attach(s.attempt.ctx, opts)
 	if err == nil {
 		s.ClientStream, err = open(s.attempt.ctx, desc, cc, method, append(opts, grpc.OnFinish(s.finish))...)

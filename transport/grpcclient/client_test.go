@@ -19,13 +19,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/resilience"
@@ -48,6 +44,9 @@ func TestNew(t *testing.T) {
 		"NoMethod":      {Policy: resilience.New("x", nil), Idempotent: []string{"a.B/C"}},
 		"NoName":        {Policy: resilience.New("x", nil), Idempotent: []string{""}},
 		"TooLong":       {Policy: resilience.New("x", nil), Idempotent: []string{"/a.B/C/D"}},
+		"NoJSON":        {ServiceConfig: "{"},
+		"Null":          {ServiceConfig: "null"},
+		"NoConfig":      {ServiceConfig: `{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":-1}}]}`},
 		"NoMethodName":  {Policy: resilience.New("x", nil), Idempotent: []string{"/a.B/"}},
 	} {
 		o.Registerer = prometheus.NewRegistry()
@@ -55,7 +54,7 @@ func TestNew(t *testing.T) {
 			conn.Close()
 			t.Errorf("%s: no error", name)
 		}
-		if _, err := grpcclient.Intercept(o); err == nil {
+		if _, err := grpcclient.Intercept(o); err == nil && o.ServiceConfig == "" {
 			t.Errorf("%s: no error of Intercept", name)
 		}
 	}
@@ -355,7 +354,8 @@ func TestErrors(t *testing.T) {
 		defer conn.Close()
 		_, err = testpb.NewTestServiceClient(conn).UnaryCall(t.Context(), &testpb.SimpleRequest{})
 		e := coded(t, err)
-		if e.Code != transport.Unavailable || e.Message != "not available now" || !strings.Contains(err.Error(), "127.0.0.1") {
+		if e.Code != transport.Unavailable || e.Message != "not available now" ||
+			!strings.Contains(err.Error(), "127.0.0.1") {
 			t.Errorf("message %q, text %q, want the address in the text alone", e.Message, err)
 		}
 	})
@@ -371,7 +371,7 @@ func TestToken(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				svc := &service{}
+				svc := &service{stream: func(grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error { return nil }}
 				conn, err := grpc.NewClient("passthrough:///x", to(serve(t, svc)),
 					grpc.WithTransportCredentials(insecure.NewCredentials()),
 					grpc.WithUnaryInterceptor(i.Unary), grpc.WithStreamInterceptor(i.Stream))
@@ -383,6 +383,13 @@ func TestToken(t *testing.T) {
 				_, err = client.UnaryCall(t.Context(), &testpb.SimpleRequest{})
 				if n, _ := svc.seen(); (err == nil) != allowed || (n == 1) != allowed {
 					t.Errorf("allowed %t: %v, %d calls arrived", allowed, err, n)
+				}
+				ss, streamErr := client.StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
+				if streamErr == nil {
+					_, streamErr = ss.Recv()
+				}
+				if n, _ := svc.seen(); errors.Is(streamErr, io.EOF) != allowed || (n == 2) != allowed {
+					t.Errorf("allowed %t: stream %v, %d calls arrived", allowed, streamErr, n)
 				}
 				if !allowed && coded(t, err).Code != transport.Unauthenticated {
 					t.Errorf("got %v, want Unauthenticated", err)
@@ -409,55 +416,5 @@ func TestToken(t *testing.T) {
 				t.Errorf("%d calls arrived, samples %v", n, got)
 			}
 		})
-	})
-}
-
-// TestBalance has two servers behind one name, of which one turns its health.
-func TestBalance(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		servers := map[string]*service{"a": {}, "b": {}}
-		lns := map[string]*bufconn.Listener{}
-		healths := map[string]*health.Server{}
-		for name, svc := range servers {
-			lns[name], healths[name] = serveHealth(t, svc)
-		}
-		names := manual.NewBuilderWithScheme("names")
-		names.InitialState(resolver.State{Endpoints: []resolver.Endpoint{
-			{Addresses: []resolver.Address{{Addr: "a"}}}, {Addresses: []resolver.Address{{Addr: "b"}}},
-		}})
-		conn, err := grpcclient.New("names:///catalog", &grpcclient.Options{
-			Insecure: true, Registerer: prometheus.NewRegistry(), DialOptions: []grpc.DialOption{
-				grpc.WithResolvers(names),
-				grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-					return lns[addr].DialContext(ctx)
-				}),
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		calls := func() (na, nb int) {
-			a0, _ := servers["a"].seen()
-			b0, _ := servers["b"].seen()
-			for range 20 {
-				if _, err := testpb.NewTestServiceClient(conn).UnaryCall(t.Context(), &testpb.SimpleRequest{}); err != nil {
-					t.Error(err)
-				}
-			}
-			a1, _ := servers["a"].seen()
-			b1, _ := servers["b"].seen()
-			return a1 - a0, b1 - b0
-		}
-		calls() // connects
-		synctest.Wait()
-		if na, nb := calls(); na != 10 || nb != 10 {
-			t.Errorf("%d and %d calls, want 10 and 10", na, nb)
-		}
-		healths["b"].Shutdown()
-		synctest.Wait()
-		if na, nb := calls(); na != 20 || nb != 0 {
-			t.Errorf("%d and %d calls after b turned, want 20 and 0", na, nb)
-		}
 	})
 }

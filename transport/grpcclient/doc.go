@@ -12,9 +12,10 @@
 // rpc_client_call_duration_seconds, whose method label has at most 500 values before it says "_OTHER" and
 // metrics_label_values_overflowed_total counts. Any code but OK
 // is an error to the span; a call that its own caller cancelled is none. A stream is observed until its end, however it
-// comes.
+// comes, and rpc_client_stream_messages_total counts its messages.
 //
-// A unary call ends within Timeout where its context has no deadline.
+// A unary call ends within Timeout where its context has no deadline. No call outlasts its caller's deadline, whatever
+// the options say.
 //
 // An error has a *transport.Error in its chain, the one that the server sent, and package status finds the status in
 // it. Remote is false where the call ended because its own context did; the error then matches the context's error. A
@@ -23,18 +24,30 @@
 //
 // A token goes over TLS only, unless the options say Insecure.
 //
-// The connection spreads calls over all addresses that the target's name has, leaves out those whose health service says
-// NOT_SERVING, and comes back to a lost server within about 5s.
+// The connection spreads calls over all addresses that the target's name has, leaves out those whose health service
+// says NOT_SERVING, and comes back to a lost server within about 5s. It learns of new addresses when a connection ends:
+// see MaxConnectionAge of grpcserver.
+//
+// # Beside otelgrpc
+//
+// otelgrpc's stats handler begins its span below an interceptor, so that a call has two. Give the kit a TracerProvider
+// that does nothing (go.opentelemetry.io/otel/trace/noop), and there is one, otelgrpc's.
+//
+// # Without a policy
+//
+// What Options.ServiceConfig says is done by the library: retries of unary calls and of streams that have no message
+// yet, time-outs, waiting for a connection. All its attempts are one span and one sample.
 //
 // # With a policy
 //
 // Calls fail fast: while no server is connected they are Unavailable, which the policy counts, and repeats only for
 // methods that Options.Idempotent names, since a failed call may have had its effect. What certainly never reached a
-// handler is sent again by the library itself, policy or not. A policy that refuses a call makes it Unavailable, and the
-// error matches resilience.ErrOpen; such a call is neither a span nor a sample, for nothing was called. What its caller
-// cancelled is no failure; NotFound and its like are the answers of a server that works. Streams do not pass the policy.
+// handler is sent again by the library itself, policy or not. A policy that refuses a call makes it Unavailable, and
+// the error matches resilience.ErrOpen; such a call is neither a span nor a sample, for nothing was called. What its
+// caller cancelled is no failure; NotFound and its like are the answers of a server that works. Streams do not pass the
+// policy.
 //
 // # What it does not do
 //
-// No hedging, no xDS, no waiting for a connection (grpc.WaitForReady does, for a call or as a default call option).
+// No hedging (the library has none in its service config), no xDS.
 package grpcclient

@@ -158,3 +158,26 @@ func (r *rig) samples(t *testing.T) map[string]uint64 {
 	}
 	return got
 }
+
+// values returns a counter's values by its labels' values, in the order of the labels' names.
+func (r *rig) values(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			got[strings.Join(labels, " ")] = m.GetCounter().GetValue()
+		}
+	}
+	return got
+}

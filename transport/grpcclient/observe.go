@@ -3,13 +3,13 @@ package grpcclient
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
@@ -37,35 +37,10 @@ type observer struct {
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
 	red        *metrics.RED
+	messages   *prometheus.CounterVec
 	labels     *metrics.Values
 	methods    sync.Map // full name -> *method, of those that labels lets through
 	other      *method
-}
-
-// method is what the calls of one method have in common.
-type method struct {
-	label string
-	start []trace.SpanStartOption
-}
-
-func newMethod(label string) *method {
-	return &method{label: label, start: []trace.SpanStartOption{
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(label)),
-	}}
-}
-
-// method returns the method of a full name.
-func (o *observer) method(full string) *method {
-	if m, ok := o.methods.Load(full); ok {
-		return m.(*method)
-	}
-	label := o.labels.Label(rpc.Method(full))
-	if label == rpc.Other || label == metrics.Overflow {
-		return o.other
-	}
-	m, _ := o.methods.LoadOrStore(full, newMethod(label))
-	return m.(*method)
 }
 
 func newObserver(o *Options) (*observer, error) {
@@ -77,12 +52,19 @@ func newObserver(o *Options) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
+	messages, err := metrics.Register(o.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "rpc_client_stream_messages_total",
+		Help: "Messages of streaming outgoing remote procedure calls.",
+	}, []string{"rpc_method", "direction"}))
+	if err != nil {
+		return nil, err
+	}
 	labels, err := metrics.NewValues(o.Registerer, "rpc_method", maxMethods)
 	if err != nil {
 		return nil, err
 	}
 	obs := &observer{
-		propagator: o.Propagator, red: red, labels: labels, other: newMethod(rpc.Other),
+		propagator: o.Propagator, red: red, messages: messages, labels: labels, other: newMethod(rpc.Other),
 	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}
@@ -153,7 +135,7 @@ func (o *observer) end(a *attempt, err error) {
 	defer a.span.End()
 	code := status.Code(err)
 	name := rpc.CodeName(code)
-	o.red.Observe(a.ctx, time.Since(a.start), a.method.label, name)
+	o.seriesOf(a.method, code).Observe(a.ctx, time.Since(a.start))
 	if !a.span.IsRecording() {
 		return
 	}
@@ -163,39 +145,4 @@ func (o *observer) end(a *attempt, err error) {
 	}
 	a.span.SetStatus(otelcodes.Error, "")
 	a.span.SetAttributes(semconv.ErrorTypeKey.String(name))
-}
-
-// stream is a ClientStream whose errors are coded and whose end is recorded, once, however it ends.
-type stream struct {
-	grpc.ClientStream
-	observer *observer
-	attempt  attempt
-	once     sync.Once
-}
-
-// finish is called by the library when the stream has ended, whether or not anybody reads on.
-func (s *stream) finish(err error) {
-	s.once.Do(func() { s.observer.end(&s.attempt, coded(s.attempt.ctx, err)) })
-}
-
-// Header returns the server's header, when it is there.
-func (s *stream) Header() (metadata.MD, error) {
-	md, err := s.ClientStream.Header()
-	return md, s.coded(err)
-}
-
-// SendMsg sends one message. It returns io.EOF where the stream has ended: RecvMsg tells why.
-func (s *stream) SendMsg(m any) error { return s.coded(s.ClientStream.SendMsg(m)) }
-
-// CloseSend says that no more messages follow.
-func (s *stream) CloseSend() error { return s.coded(s.ClientStream.CloseSend()) }
-
-// RecvMsg receives one message. It returns io.EOF at a good end.
-func (s *stream) RecvMsg(m any) error { return s.coded(s.ClientStream.RecvMsg(m)) }
-
-func (s *stream) coded(err error) error {
-	if err == io.EOF { //nolint:errorlint // the library returns it bare
-		return err
-	}
-	return coded(s.attempt.ctx, err)
 }

@@ -32,12 +32,10 @@ const (
 	minReconnect   = 200 * time.Millisecond
 	maxReconnect   = 5 * time.Second
 	connectTimeout = 5 * time.Second
-
-	// serviceConfig spreads calls over all addresses of a name, less those whose health service says NOT_SERVING.
-	serviceConfig = `{"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":""}}`
 )
 
-// Options of a connection, and of an [Interceptor], which has no use for TLS, Keepalive and DialOptions.
+// Options of a connection, and of an [Interceptor], which has no use for TLS, WaitForReady, ServiceConfig, Keepalive
+// and DialOptions.
 type Options struct {
 	// TLS is how the connection is secured. Nil means TLS with the system's roots.
 	TLS *tls.Config
@@ -55,11 +53,21 @@ type Options struct {
 	Timeout time.Duration
 	// Policy guards unary calls: it counts every attempt, and repeats those of Idempotent methods. Nil means none.
 	Policy *resilience.Policy
-	// Idempotent names what may be called twice with the effect of once, by full method name ("/package.Service/Method":
-	// the constants of the generated code) or for a whole service ("package.Service"). All other calls are made once
-	// under the Policy, for a failed one may have had its effect. Nil means nothing is repeated. It needs a Policy.
+	// Idempotent names what may be called twice with the effect of once, by full method name
+	// ("/package.Service/Method": the constants of the generated code) or for a whole service ("package.Service"). All
+	// other calls are made once under the Policy, for a failed one may have had its effect. Nil means nothing is
+	// repeated. It needs a Policy.
 	Idempotent []string
 
+	// WaitForReady makes calls wait for a connection as long as their time allows, where they would be Unavailable at
+	// once. False means that they do not wait, which lets a Policy notice.
+	WaitForReady bool
+	// ServiceConfig is JSON for what the library does by itself (its doc/service_config.md): per method a retryPolicy,
+	// a timeout, waitForReady; and retryThrottling. Its retries hold for streams too, until their first message, and
+	// are no spans or samples of their own; with a Policy that repeats the same method they multiply. How calls are
+	// spread and health is watched stays as the package comment says where it does not say otherwise. A config that
+	// comes with the target's name is not looked for. "" means none.
+	ServiceConfig string
 	// Keepalive is how long a connection with calls on it may be silent before the client asks whether the server
 	// lives; without an answer within 20s the connection is replaced. Zero means 6m, which every server permits; a
 	// grpcserver permits 10s and more. Negative means never.
@@ -118,7 +126,7 @@ func isName(name string) bool {
 }
 
 // dial returns the options of the connection.
-func (o *Options) dial(i Interceptor) []grpc.DialOption {
+func (o *Options) dial(i Interceptor, serviceConfig string) []grpc.DialOption {
 	creds := insecure.NewCredentials()
 	if !o.Insecure {
 		creds = credentials.NewTLS(o.TLS)
@@ -128,6 +136,7 @@ func (o *Options) dial(i Interceptor) []grpc.DialOption {
 		grpc.WithChainUnaryInterceptor(i.Unary),
 		grpc.WithChainStreamInterceptor(i.Stream),
 		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDisableServiceConfig(), // of a name server, which nobody reviews
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: orDefault(o.Keepalive, defaultKeepalive, math.MaxInt64), Timeout: keepaliveTimeout,
 		}),
@@ -135,6 +144,9 @@ func (o *Options) dial(i Interceptor) []grpc.DialOption {
 			Backoff:           backoff.Config{BaseDelay: minReconnect, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxReconnect},
 			MinConnectTimeout: connectTimeout,
 		}),
+	}
+	if o.WaitForReady {
+		opts = append(opts, grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	}
 	return append(opts, o.DialOptions...)
 }

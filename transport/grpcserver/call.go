@@ -20,6 +20,8 @@ import (
 type call struct {
 	*method
 	original string // the method's full name, where it is not registered
+	id       string // the correlation ID
+	echoed   atomic.Bool
 	start    time.Time
 	span     trace.Span // nil until it began
 	lent     bool       // the span is that of somebody around us, who ends it
@@ -46,15 +48,25 @@ func (c *call) begin() {
 // belongs to.
 func (o *observer) adopt(ctx context.Context, c *call) context.Context {
 	trusted := o.trust == nil || o.trust(ctx)
-	var id string
 	if trusted {
-		id = rpc.CorrelationID(ctx)
+		c.id = rpc.CorrelationID(ctx)
 	} else {
-		id = correlation.New()
+		c.id = correlation.New()
 	}
-	// It fails where an interceptor before this one has sent the header: then there is no echo.
-	_ = grpc.SetHeader(ctx, metadata.MD{correlation.Key: {id}})
-	return o.startSpan(correlation.NewContext(ctx, id), c, trusted)
+	return o.startSpan(correlation.NewContext(ctx, c.id), c, trusted)
+}
+
+// echo tells the caller the correlation ID: in the header, or in the trailer where there is none. An error that comes
+// without a header may be retried by the caller's library (gRFC A6), which it must not lose for our sake.
+func (c *call) echo(ctx context.Context, header bool) {
+	if c.id == "" || c.echoed.Swap(true) {
+		return
+	}
+	md := metadata.MD{correlation.Key: {c.id}}
+	if header && grpc.SetHeader(ctx, md) == nil {
+		return // it fails where the handler has sent the header by itself
+	}
+	_ = grpc.SetTrailer(ctx, md) // it fails outside of a server, where nobody listens
 }
 
 // end records what came of the call, and returns the error to be sent.
@@ -68,6 +80,7 @@ func (o *observer) end(ctx context.Context, c *call, err error) error {
 		c.log(ctx, out, took, err)
 	}
 	c.active.Dec()
+	c.echo(ctx, sent == nil)
 	if c.panicked.exited() {
 		abandon(ctx, sent)
 	}

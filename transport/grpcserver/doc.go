@@ -10,11 +10,12 @@
 // # What it promises
 //
 // Every call, unary or streaming, gets a correlation ID (the caller's where it is well formed, else a new one), which
-// its context, its header and its log line carry; a server span that continues the caller's W3C trace; one sample of
-// rpc_server_call_duration_seconds and its place in rpc_server_active_calls; one access log line; and an answer even
-// when its handler panics or ends its goroutine. They agree on the code, since one layer takes them. The messages of a
-// stream are counted by rpc_server_stream_messages_total, and in its log line. Whose correlation ID and trace are
-// continued is said by Options.Trust: everybody's by default.
+// its context, its header (its trailer, where it fails before it has one) and its log line carry; a server span that
+// continues the caller's W3C trace; one sample of rpc_server_call_duration_seconds and its place in
+// rpc_server_active_calls; one access log line; and an answer even when its handler panics or ends its goroutine. They
+// agree on the code, since one layer takes them. The messages of a stream are counted by
+// rpc_server_stream_messages_total, and in its log line. Whose correlation ID and trace are continued is said by
+// Options.Trust: everybody's by default.
 //
 // In a server that otelgrpc observes already, as a stats handler, a call stays one span: that of otelgrpc, which the
 // pass uses and leaves to its owner.
@@ -41,10 +42,10 @@
 // span and the log. The code label is that of gRPC's statuscodes.md, such as "NOT_FOUND". A failure is Unknown,
 // DeadlineExceeded, Unimplemented, Internal, Unavailable and DataLoss, by the semantic conventions: its span is an
 // error, and its access log line is at level error, others at info. A call whose caller went away before its answer is
-// CANCELLED, whatever became of the handler, and no failure; one whose time ran out is DEADLINE_EXCEEDED, whichever side
-// noticed first; one that the server cut off is UNAVAILABLE. What callers make up makes no series: there are at most 17
-// of the duration (one a code) for each registered method and for "_OTHER", and one or two of the other metrics.
-// rpc_server_active_calls and rpc_server_stream_messages_total have no twin in the conventions yet.
+// CANCELLED, whatever became of the handler, and no failure; one whose time ran out is DEADLINE_EXCEEDED, whichever
+// side noticed first; one that the server cut off is UNAVAILABLE. What callers make up makes no series: there are at
+// most 17 of the duration (one a code) for each registered method and for "_OTHER", and one or two of the other
+// metrics. rpc_server_active_calls and rpc_server_stream_messages_total have no twin in the conventions yet.
 //
 // # What it does not do
 //

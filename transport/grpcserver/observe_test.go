@@ -34,21 +34,55 @@ func TestObserve(t *testing.T) {
 	t.Run("OneIDInContextHeaderAndLog", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var seen string
+			var err error
 			r := newRig(&grpcserver.Options{}).serve(t, &service{call: func(ctx context.Context) error {
 				seen = correlation.FromContext(ctx)
-				return transport.Errorf(transport.NotFound, "no") // a header comes with errors too
+				return err
 			}})
-			for sent, adopted := range map[string]bool{"c-1": true, "a b": false, "": false, strings.Repeat("x", 129): false} {
-				var header metadata.MD
-				ctx := metadata.AppendToOutgoingContext(t.Context(), "x-correlation-id", sent)
-				_, _ = r.client.UnaryCall(ctx, &testpb.SimpleRequest{}, grpc.Header(&header))
-				echo := header.Get("x-correlation-id")
-				synctest.Wait()
-				all := r.log.all(t)
-				logged := all[len(all)-1]["correlation_id"]
-				if len(echo) != 1 || echo[0] != seen || logged != seen || (seen == sent) != adopted {
-					t.Errorf("sent %q: context %q, header %q, log %v", sent, seen, echo, logged)
+			// An error has the ID in its trailer: it may be retried by the caller's library, if it comes without a header.
+			for _, err = range []error{nil, transport.Errorf(transport.NotFound, "no")} {
+				for sent, adopted := range map[string]bool{
+					"c-1": true, "a b": false, "": false, strings.Repeat("x", 129): false,
+				} {
+					var header, trailer metadata.MD
+					ctx := metadata.AppendToOutgoingContext(t.Context(), "x-correlation-id", sent)
+					_, _ = r.client.UnaryCall(ctx, &testpb.SimpleRequest{}, grpc.Header(&header), grpc.Trailer(&trailer))
+					echo, none := header.Get("x-correlation-id"), trailer.Get("x-correlation-id")
+					if err != nil {
+						echo, none = none, echo
+					}
+					synctest.Wait()
+					all := r.log.all(t)
+					logged := all[len(all)-1]["correlation_id"]
+					if len(echo) != 1 || echo[0] != seen || len(none) > 0 || logged != seen || (seen == sent) != adopted {
+						t.Errorf("sent %q, %v: context %q, header %q, trailer %q, log %v", sent, err, seen, header, trailer, logged)
+					}
 				}
+			}
+		})
+	})
+	t.Run("EchoesTheIDOfAHandlerThatSendsItsHeader", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			own := metadata.Pairs("x-own", "1")
+			r := newRig(&grpcserver.Options{}).serve(t, &service{
+				call: func(ctx context.Context) error { return grpc.SendHeader(ctx, own) },
+				stream: func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
+					return ss.SendHeader(own)
+				},
+			})
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-correlation-id", "c-1")
+			var header, trailer metadata.MD
+			_, err := r.client.UnaryCall(ctx, &testpb.SimpleRequest{}, grpc.Header(&header), grpc.Trailer(&trailer))
+			if got := trailer.Get("x-correlation-id"); err != nil || len(got) != 1 || len(header.Get("x-own")) != 1 {
+				t.Errorf("unary: header %v, trailer %v, %v, want the ID in the trailer", header, trailer, err)
+			}
+			ss, err := r.client.StreamingOutputCall(ctx, &testpb.StreamingOutputCallRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, err = ss.Header()
+			if got := header.Get("x-correlation-id"); err != nil || len(got) != 1 || len(header.Get("x-own")) != 1 {
+				t.Errorf("stream: header %v, %v, want the ID in it", header, err)
 			}
 		})
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // stream is a ServerStream with another context.
@@ -55,8 +56,15 @@ func (s *observedStream) RecvMsg(m any) error {
 	return nil
 }
 
-// SendMsg sends one message.
+// SendHeader sends the header, with the correlation ID.
+func (s *observedStream) SendHeader(md metadata.MD) error {
+	s.call.echo(s.ctx, true)
+	return s.ServerStream.SendHeader(md)
+}
+
+// SendMsg sends one message, and the header before the first.
 func (s *observedStream) SendMsg(m any) error {
+	s.call.echo(s.ctx, true)
 	if err := s.call.note(s.ServerStream.SendMsg(m)); err != nil {
 		return err
 	}

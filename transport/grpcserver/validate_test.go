@@ -75,7 +75,9 @@ func (s *checkedService) desc() *grpc.ServiceDesc {
 			}
 			return i(ctx, in, &grpc.UnaryServerInfo{Server: srv, FullMethod: "/checked.Service/Unary"}, handle)
 		}}},
-		Streams: []grpc.StreamDesc{{StreamName: "Stream", ClientStreams: true, Handler: func(_ any, ss grpc.ServerStream) error {
+		Streams: []grpc.StreamDesc{{StreamName: "Stream", ClientStreams: true, Handler: func(
+			_ any, ss grpc.ServerStream,
+		) error {
 			if err := ss.RecvMsg(new(checked)); err != nil {
 				return err
 			}
