@@ -32,8 +32,8 @@
 //
 // Metrics have the names of the semantic conventions for messaging where these have one. Their labels are topics and
 // subscriptions, which the program names, and a fixed list of kinds of error; nothing that a message brings becomes a
-// label. A subscription has up to 9 series of messaging_process_duration_seconds, one for each kind of outcome, and 5 of
-// gauges and counters. Publishing has up to 9 for each topic; past 1,000 topics the rest are "__other__", which
+// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and five of
+// gauges and counters. Publishing has up to nine for each topic; past 1,000 topics the rest are "__other__", which
 // metrics_label_values_overflowed_total counts.
 //
 // # What it does not

@@ -2,7 +2,6 @@ package natspubsub_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/pubsub/natspubsub"
@@ -14,7 +13,6 @@ func TestConformance(t *testing.T) {
 	b := natspubsub.New(jetStream(t, n.conn), nil)
 	pubsubtest.Run(t, pubsubtest.Harness{
 		Broker: func(testing.TB) driver.Broker { return b },
-		Lease:  500 * time.Millisecond,
 		Stranger: func(t testing.TB, topic string, data []byte) {
 			if err := n.conn.Publish(topic, data); err != nil {
 				t.Fatal(err)

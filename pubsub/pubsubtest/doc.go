@@ -9,6 +9,7 @@
 //		})
 //	}
 //
-// The suite uses real time, because real brokers do. It waits for things to happen, never for a time to pass, except
+// The suite uses real time, because real brokers do, but for brokers that live in the test's process alone
+// ([Harness.InProcess]). It waits for things to happen, never for a time to pass, except
 // where the claim is that something does not happen.
 package pubsubtest

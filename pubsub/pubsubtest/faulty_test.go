@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -59,7 +60,9 @@ func publishAll(t *testing.T, b driver.Broker, n int) {
 	}
 }
 
-func TestFaultyDuplicates(t *testing.T) {
+func TestFaultyDuplicates(t *testing.T) { synctest.Test(t, faultyDuplicates) }
+
+func faultyDuplicates(t *testing.T) {
 	duplicates := func(seed uint64) map[string]int {
 		f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{Seed: seed, DuplicateRatio: 0.1})
 		s := open(t, f)
@@ -86,7 +89,9 @@ func TestFaultyDuplicates(t *testing.T) {
 	}
 }
 
-func TestFaultyDuplicatesOnce(t *testing.T) {
+func TestFaultyDuplicatesOnce(t *testing.T) { synctest.Test(t, faultyDuplicatesOnce) }
+
+func faultyDuplicatesOnce(t *testing.T) {
 	f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{DuplicateRatio: 1})
 	s := open(t, f)
 	publishAll(t, f, 1)
@@ -110,7 +115,9 @@ func TestFaultyDuplicatesOnce(t *testing.T) {
 	}
 }
 
-func TestFaultyPublish(t *testing.T) {
+func TestFaultyPublish(t *testing.T) { synctest.Test(t, faultyPublish) }
+
+func faultyPublish(t *testing.T) {
 	f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{FailFirst: map[string]int{"t": 2}})
 	s := open(t, f)
 	m := []driver.Message{{Data: []byte("x")}}
@@ -137,7 +144,9 @@ func TestFaultyPublish(t *testing.T) {
 	}
 }
 
-func TestFaultyDropsAcksAndReceives(t *testing.T) {
+func TestFaultyDropsAcksAndReceives(t *testing.T) { synctest.Test(t, faultyDropsAcksAndReceives) }
+
+func faultyDropsAcksAndReceives(t *testing.T) {
 	f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{DropAckRatio: 1, FailReceiveRatio: 0.5})
 	s := open(t, f)
 	publishAll(t, f, 10)

@@ -39,12 +39,12 @@ func acknowledgedNeverComesBack(f *fixture) {
 
 func leaseEndsAndComesBack(f *fixture) {
 	r := f.subscribe("one")
+	began := time.Now() // before the lease does
 	f.publish(message("1", ""))
 	first := r.receive(1)[0]
-	began := time.Now()
 	again := r.receive(1)[0]
-	if took := time.Since(began); took < f.Lease/2 || took > 3*f.Lease {
-		f.Errorf("came back after %v, want about %v", took, f.Lease)
+	if took := time.Since(began); took < f.Lease*9/10 {
+		f.Errorf("came back after %v, want %v", took, f.Lease)
 	}
 	f.isNext(again, first, 2)
 	r.ack(again)
@@ -53,36 +53,64 @@ func leaseEndsAndComesBack(f *fixture) {
 
 func leaseIsExtended(f *fixture) {
 	a, b := f.subscribe("shared"), f.subscribe("shared")
-	f.publish(message("1", ""))
-	ds := a.receive(1)
-	for range 9 {
-		b.receiveNone(f.Lease / 3)
-		if err := a.sub.Extend(f.Context(), ds); err != nil {
-			f.Fatalf("Extend: %v", err)
+	for late := time.Now().Add(patience); ; {
+		f.publish(message("1", ""))
+		inTime, stolen := f.keepExtending(a, b)
+		if inTime && len(stolen) > 0 {
+			f.Fatalf("received %v while the other one extended its lease", ids(stolen))
+		}
+		if inTime {
+			break
+		}
+		// A machine that stands still for longer than a lease shows nothing about the broker.
+		b.ack(stolen...)
+		if time.Now().After(late) {
+			f.Skipf("the machine is too slow to renew a lease of %v in time", f.Lease)
 		}
 	}
-	a.ack(ds...)
 	b.receiveNone(2 * f.Lease)
 }
 
+// keepExtending has a hold a message for three leases. It returns what b received meanwhile, and whether a extended its
+// lease in time; b may have received something because it did not.
+func (f *fixture) keepExtending(a, b *receiver) (inTime bool, stolen []*driver.Delivery) {
+	f.Helper()
+	ds := a.receive(1)
+	renewed := time.Now()
+	for range 9 {
+		stolen = b.receiveFor(f.Lease / 3)
+		if len(stolen) > 0 {
+			return time.Since(renewed) < f.Lease*2/3, stolen
+		}
+		began := time.Now()
+		if err := a.sub.Extend(f.Context(), ds); err != nil {
+			f.Fatalf("Extend: %v", err)
+		}
+		if time.Since(renewed) > f.Lease*2/3 {
+			stolen = b.receiveFor(2 * f.Lease)
+			a.ack(ds...) // where it was not lost after all
+			return false, stolen
+		}
+		renewed = began
+	}
+	a.ack(ds...)
+	return true, nil
+}
+
 func releasedComesBackAtOnce(f *fixture) {
-	r := f.subscribe("one")
+	r := f.subscribeFor("one", longLease)
 	f.publish(message("1", ""))
 	first := r.receive(1)
-	began := time.Now()
 	if err := r.sub.Release(f.Context(), first, 0); err != nil {
 		f.Fatalf("Release: %v", err)
 	}
 	again := r.receive(1)[0]
-	if took := time.Since(began); took > f.Lease*3/4 {
-		f.Errorf("came back after %v, want well before the lease of %v ends", took, f.Lease)
-	}
 	f.isNext(again, first[0], 2)
 	r.ack(again)
 }
 
 func releasedComesBackAfterItsDelay(f *fixture) {
-	r := f.subscribe("one")
+	r := f.subscribeFor("one", longLease)
 	f.publish(message("1", ""))
 	first := r.receive(1)
 	delay := f.Lease / 2
@@ -91,7 +119,7 @@ func releasedComesBackAfterItsDelay(f *fixture) {
 		f.Fatalf("Release: %v", err)
 	}
 	again := r.receive(1)[0]
-	if took := time.Since(began); took < delay*9/10 || took > delay+2*f.Lease {
+	if took := time.Since(began); took < delay*9/10 {
 		f.Errorf("came back after %v, want about %v", took, delay)
 	}
 	f.isNext(again, first[0], 2)
@@ -128,9 +156,6 @@ func lateCallsDoNoHarm(f *fixture) {
 
 // keepsWhatWasStored is the only test that may end the broker.
 func keepsWhatWasStored(f *fixture) {
-	if f.Restart == nil {
-		f.Skip("the harness cannot restart the broker")
-	}
 	r := f.subscribe("one")
 	f.publish(message("unsettled", ""), message("waiting", ""))
 	r.receive(1)

@@ -33,7 +33,7 @@ func givesEachSubscriptionAll(f *fixture) {
 }
 
 func sharesOneSubscription(f *fixture) {
-	a, b := f.subscribe("shared"), f.subscribe("shared")
+	a, b := f.subscribeFor("shared", longLease), f.subscribeFor("shared", longLease)
 	const n = 40
 	for i := range n {
 		f.publish(message(fmt.Sprintf("%02d", i), ""))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
@@ -13,10 +14,14 @@ import (
 
 // Harness says how to reach the broker under test, and what it can do.
 type Harness struct {
-	// Broker returns the broker. Every test uses topics of its own, so that one broker may serve all. Required.
+	// Broker returns the broker. Every test calls it once, and uses topics of its own, so that one broker may serve all,
+	// unless InProcess is set. Required.
 	Broker func(t testing.TB) driver.Broker
 	// Lease is a lease that the broker keeps exactly enough to be tested. Zero means 1s.
 	Lease time.Duration
+	// InProcess says that the broker lives in this process alone, without a connection or a file. Each test then runs
+	// in a synctest bubble, one after the other, and takes no time, however slow the machine; Broker is called in it.
+	InProcess bool
 	// Stranger publishes data to topic by the broker's own means, without any attribute. Nil skips those tests.
 	Stranger func(t testing.TB, topic string, data []byte)
 	// Restart ends the broker and starts it again with what it had stored. Nil skips those tests.
@@ -38,15 +43,27 @@ func Run(t *testing.T, h Harness) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) {
-					t.Parallel()
-					test.run(newFixture(t, h))
-				})
+				t.Run(test.name, func(t *testing.T) { h.test(t, test.run) })
 			}
 		})
 	}
 	// By itself: it disturbs every other.
-	t.Run("Restart/KeepsWhatWasStored", func(t *testing.T) { keepsWhatWasStored(newFixture(t, h)) })
+	t.Run("Restart/KeepsWhatWasStored", func(t *testing.T) {
+		if h.Restart == nil {
+			t.Skip("the harness cannot restart the broker")
+		}
+		keepsWhatWasStored(newFixture(t, h))
+	})
+}
+
+// test runs one test by the clock that h asks for.
+func (h Harness) test(t *testing.T, run func(*fixture)) {
+	if h.InProcess {
+		synctest.Test(t, func(t *testing.T) { run(newFixture(t, h)) })
+		return
+	}
+	t.Parallel()
+	run(newFixture(t, h))
 }
 
 type test struct {
@@ -54,8 +71,12 @@ type test struct {
 	run  func(*fixture)
 }
 
-// patience bounds the wait for what has to happen.
-const patience = 20 * time.Second
+const (
+	// patience bounds the wait for what has to happen.
+	patience = 30 * time.Second
+	// longLease is one that does not end while anybody is patient: what comes back under it was given back.
+	longLease = 4 * patience
+)
 
 // fixture is one test's broker and topic.
 type fixture struct {
@@ -88,8 +109,13 @@ type receiver struct {
 
 func (f *fixture) subscribe(name string) *receiver {
 	f.Helper()
+	return f.subscribeFor(name, f.Lease)
+}
+
+func (f *fixture) subscribeFor(name string, lease time.Duration) *receiver {
+	f.Helper()
 	sub, err := f.broker.Subscribe(f.Context(), driver.SubscribeOptions{
-		Topic: f.topic, Name: name, Lease: f.Lease, MaxInFlight: 1000,
+		Topic: f.topic, Name: name, Lease: lease, MaxInFlight: 1000,
 	})
 	if err != nil {
 		f.Fatalf("Subscribe(%q, %q): %v", f.topic, name, err)
@@ -148,12 +174,24 @@ func (r *receiver) receive(n int) []*driver.Delivery {
 // receiveNone fails when anything arrives within d.
 func (r *receiver) receiveNone(d time.Duration) {
 	r.Helper()
+	if ds := r.receiveFor(d); len(ds) > 0 {
+		r.Fatalf("received %v, want nothing for %v", ids(ds), d)
+	}
+}
+
+// receiveFor returns what arrives first within d, nothing where nothing does.
+func (r *receiver) receiveFor(d time.Duration) []*driver.Delivery {
+	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), d)
 	defer cancel()
 	ds, err := r.sub.Receive(ctx, 1)
+	if err == nil && len(ds) > 0 {
+		return ds
+	}
 	if !errors.Is(err, context.DeadlineExceeded) || len(ds) > 0 {
 		r.Fatalf("Receive = %v, %v, want nothing until the context's deadline", ids(ds), err)
 	}
+	return nil
 }
 
 func (r *receiver) ack(ds ...*driver.Delivery) {

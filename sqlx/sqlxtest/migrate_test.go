@@ -252,8 +252,8 @@ func holderKilled(t *testing.T) {
 		kill()
 		start := time.Now()
 		wg.Wait()
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("the others took %v after the kill, want at most 10s", took)
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("the others took %v after the kill, want at most 30s", took)
 		}
 		close(done)
 		for err := range done {
@@ -318,13 +318,13 @@ func rerun(args ...string) *exec.Cmd { return exec.Command(os.Args[0], args...) 
 // eventually waits for what another process does.
 func eventually(t *testing.T, f func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(60 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-deadline:
-			t.Fatal("not within 20s")
+			t.Fatal("not within a minute")
 		case <-tick.C:
 		}
 	}

@@ -246,7 +246,7 @@ func readersBesideWriter(t *testing.T) {
 			return err
 		}
 		// Another user's context: this one belongs to the transaction.
-		reader, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		reader, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		return sqlx.InTx(reader, db, func(ctx context.Context, tx *sql.Tx) error {
 			var v int
@@ -412,7 +412,7 @@ func free(t *testing.T, db *sql.DB) {
 	if got := db.Stats().InUse; got != 0 {
 		t.Errorf("connections in use = %d, want 0", got)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := sqlx.InTx(ctx, db, func(context.Context, *sql.Tx) error { return nil }, nil); err != nil {
 		t.Errorf("the next transaction: %v", err)
