@@ -7,7 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
@@ -69,6 +73,40 @@ func TestLogEvery(t *testing.T) {
 	}
 }
 
+// yielding lets others run while it takes attributes.
+type yielding struct{ slog.Handler }
+
+func (y yielding) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for range 1000 {
+		runtime.Gosched()
+	}
+	return yielding{y.Handler.WithAttrs(attrs)}
+}
+
+func TestLogEveryCountsThoseWhoAreFirstAtOnce(t *testing.T) {
+	obs := newObserved()
+	o := obs.options()
+	o.LogEvery = 1000
+	o.Logger = slog.New(yielding{o.Logger.Handler()})
+	h := httpserver.Observe(o)(answers())
+	var ready, wg sync.WaitGroup
+	begin := make(chan struct{})
+	for range 100 {
+		ready.Add(1)
+		wg.Go(func() {
+			ready.Done()
+			<-begin
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/200", nil))
+		})
+	}
+	ready.Wait()
+	close(begin)
+	wg.Wait()
+	if got := len(obs.lines(t)); got != 1 {
+		t.Errorf("%d lines, want 1", got)
+	}
+}
+
 func TestQuiet(t *testing.T) {
 	obs := newObserved()
 	o := obs.options()
@@ -106,6 +144,7 @@ type records struct {
 	slog.Handler
 	with []slog.Attr
 	got  *[]string
+	at   *time.Time
 }
 
 func (h records) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -116,6 +155,7 @@ func (h records) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h records) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h records) Handle(_ context.Context, r slog.Record) error {
+	*h.at = r.Time
 	line := r.Level.String() + " " + r.Message
 	for _, a := range h.with {
 		line += " " + a.Key
@@ -133,10 +173,25 @@ func TestAccessLogLine(t *testing.T) {
 	var got []string
 	obs := newObserved()
 	o := obs.options()
-	o.Logger = slog.New(records{got: &got})
+	o.Logger = slog.New(records{got: &got, at: new(time.Time)})
 	logged(t, obs, o, 1, "/200", "/panic")
 	const fields = " method route status correlation_id path bytes duration"
 	if want := []string{"INFO request" + fields, "ERROR request" + fields + " panic stack"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// TestAccessLogLineHasTheTimeOfTheEnd, as a logger would have written it then.
+func TestAccessLogLineHasTheTimeOfTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		var at time.Time
+		o := newObserved().options()
+		o.Logger = slog.New(records{got: &got, at: &at})
+		h := httpserver.Observe(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if now := time.Now(); !at.Equal(now) {
+			t.Errorf("line of %v, want %v", at, now)
+		}
+	})
 }

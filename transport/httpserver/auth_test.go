@@ -230,3 +230,20 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// TestAVerifiersPanicIsOne500, observed as any other.
+func TestAVerifiersPanicIsOne500(t *testing.T) {
+	obs := newObserved()
+	broken := auth.VerifierFunc(func(context.Context, string) (auth.Principal, error) { panic("no keys") })
+	url, _ := start(t, httpserver.New(secured(), obs.server(httpserver.Options{Addr: "127.0.0.1:0", Verifier: broken})))
+	r := request(t, "GET", url+"/internal", nil)
+	r.Header.Set("Authorization", "Bearer x")
+	r.Header.Set("X-Correlation-Id", "c-1")
+	resp, body := send(t, newClient(t), r)
+	if resp.StatusCode != 500 || !strings.Contains(body, `"correlation_id":"c-1"`) {
+		t.Errorf("got %d %s, want 500 with the correlation ID", resp.StatusCode, body)
+	}
+	if line := obs.lines(t)[0]; line["panic"] != "no keys" || line["correlation_id"] != "c-1" {
+		t.Errorf("line %v, want the panic and the correlation ID", line)
+	}
+}

@@ -105,6 +105,32 @@ func TestCorrelation(t *testing.T) {
 	})
 }
 
+// TestAHandlersGoroutineKeepsItsOwn holds what a pool of exchanges would break: a goroutine that outlives its request
+// has that request's context, whatever comes after it.
+func TestAHandlersGoroutineKeepsItsOwn(t *testing.T) {
+	released := make(chan struct{})
+	var kept sync.WaitGroup
+	h := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want := r.Header.Get("X-Correlation-Id")
+		kept.Go(func() {
+			<-released
+			if got := correlation.FromContext(r.Context()); got != want {
+				t.Errorf("context of %s has ID %s", want, got)
+			}
+			if got := w.Header().Get("X-Correlation-Id"); got != want {
+				t.Errorf("writer of %s has ID %s", want, got)
+			}
+		})
+	}))
+	for i := range 200 {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-Correlation-Id", fmt.Sprint("c-", i))
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	close(released)
+	kept.Wait()
+}
+
 // items routes as a service does: half of its items are missing.
 func items() *http.ServeMux {
 	mux := http.NewServeMux()

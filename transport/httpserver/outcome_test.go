@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/httpapi"
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
 
@@ -36,6 +39,17 @@ func TestRoute(t *testing.T) {
 		}
 		if spans := obs.spans.GetSpans(); spans[0].Name != "GET /things/{id}" || spans[1].Name != "GET /items/{id}" {
 			t.Errorf("spans %q and %q, want the routes", spans[0].Name, spans[1].Name)
+		}
+	})
+	t.Run("IsTheEndpointsWhereTheFunctionHasNone", func(t *testing.T) {
+		obs := newObserved()
+		o := obs.options()
+		o.Route = func(*http.Request) string { return "" }
+		e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Access: transport.Public})
+		h := httpserver.Observe(o)(e.Handler(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/x", nil))
+		if got, want := obs.series(t), (map[string]uint64{"GET /x 204": 1}); !reflect.DeepEqual(got, want) {
+			t.Errorf("series %v, want %v", got, want)
 		}
 	})
 	t.Run("IsAskedForOnceTheHandlerHasReturned", func(t *testing.T) {

@@ -107,6 +107,16 @@ func TestTrust(t *testing.T) {
 			t.Errorf("sampling.priority %v, want none", c.sampled.String())
 		}
 	})
+	t.Run("BeginsAnewForAStrangerUnderWhateverSpan", func(t *testing.T) {
+		obs := newObserved()
+		o := obs.options()
+		o.Trust = nobody
+		instrumented(obs.tp, trace.SpanKindInternal, httpserver.Observe(o)(items())).
+			ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/items/0", nil))
+		if s := obs.spans.GetSpans()[0]; s.Name != "GET /items/{id}" || s.Parent.IsValid() || len(s.Links) != 0 {
+			t.Errorf("span %q under %v with links %v, want a root without", s.Name, s.Parent.SpanID(), s.Links)
+		}
+	})
 	t.Run("LinksNothingWhereAStrangerHasNoTrace", func(t *testing.T) {
 		c := carry(t, nobody, func(h http.Header) { h.Del("traceparent") })
 		if c.span.Parent.IsValid() || len(c.span.Links) != 0 {

@@ -89,13 +89,21 @@ func (rec *recorder) readFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// wrap returns rec with the optional methods of the writer below. Each type is one pointer: no allocation.
+func (rec *recorder) push(target string, o *http.PushOptions) error {
+	return rec.w.(http.Pusher).Push(target, o)
+}
+
+// wrap returns rec with the optional methods of the writer below. Each type is one pointer, which is no allocation, but
+// for those that no server of net/http makes.
 func (rec *recorder) wrap() http.ResponseWriter {
 	_, f := rec.w.(http.Flusher)
 	_, h := rec.w.(http.Hijacker)
 	_, r := rec.w.(io.ReaderFrom)
+	if _, p := rec.w.(http.Pusher); p {
+		return rec.wrapPusher(f, h, r)
+	}
 	switch {
-	case f && h && r:
+	case f && h && r: // HTTP/1
 		return flusherHijackerReader{rec}
 	case f && h:
 		return flusherHijacker{rec}
@@ -112,6 +120,59 @@ func (rec *recorder) wrap() http.ResponseWriter {
 	}
 	return rec
 }
+
+func (rec *recorder) wrapPusher(f, h, r bool) http.ResponseWriter {
+	p := pusher{rec}
+	switch {
+	case f && h && r:
+		return struct {
+			flusherHijackerReader
+			pusher
+		}{flusherHijackerReader{rec}, p}
+	case f && h:
+		return struct {
+			flusherHijacker
+			pusher
+		}{flusherHijacker{rec}, p}
+	case f && r:
+		return struct {
+			flusherReader
+			pusher
+		}{flusherReader{rec}, p}
+	case h && r:
+		return struct {
+			hijackerReader
+			pusher
+		}{hijackerReader{rec}, p}
+	case f: // HTTP/2
+		return flusherPusher{rec}
+	case h:
+		return struct {
+			hijacker
+			pusher
+		}{hijacker{rec}, p}
+	case r:
+		return struct {
+			reader
+			pusher
+		}{reader{rec}, p}
+	}
+	return struct {
+		*recorder
+		pusher
+	}{rec, p}
+}
+
+// pusher is for embedding beside a type that is a recorder, and so is none itself.
+type pusher struct{ rec *recorder }
+
+func (p pusher) Push(target string, o *http.PushOptions) error { return p.rec.push(target, o) }
+
+type flusherPusher struct{ *recorder }
+
+func (w flusherPusher) Flush()                                        { _ = w.flush() }
+func (w flusherPusher) FlushError() error                             { return w.flush() }
+func (w flusherPusher) Push(target string, o *http.PushOptions) error { return w.push(target, o) }
 
 type flusher struct{ *recorder }
 

@@ -33,6 +33,9 @@ func TestWriter(t *testing.T) {
 					if err := http.NewResponseController(w).Flush(); err != nil {
 						t.Errorf("Flush: %v", err)
 					}
+					if _, ok := w.(http.Pusher); ok != h2 {
+						t.Errorf("HTTP/2 %t: can push %t", h2, ok)
+					}
 					if _, ok := w.(http.Hijacker); ok == h2 {
 						t.Errorf("HTTP/2 %t: can be hijacked %t", h2, ok)
 					}
@@ -77,58 +80,39 @@ func TestWriter(t *testing.T) {
 			t.Errorf("status %d, want the handler's own 204", resp.StatusCode)
 		}
 	})
-	t.Run("ClaimsNothingThatIsNotThere", func(t *testing.T) {
-		type (
-			f interface{ http.Flusher }
-			h interface{ http.Hijacker }
-			r interface{ io.ReaderFrom }
-		)
-		b := basic{httptest.NewRecorder()}
-		for _, w := range []http.ResponseWriter{
-			b,
-			struct {
-				basic
-				f
-			}{basic: b}, struct {
-				basic
-				h
-			}{basic: b}, struct {
-				basic
-				r
-			}{basic: b},
-			struct {
-				basic
-				f
-				h
-			}{basic: b}, struct {
-				basic
-				f
-				r
-			}{basic: b}, struct {
-				basic
-				h
-				r
-			}{basic: b},
-			struct {
-				basic
-				f
-				h
-				r
-			}{basic: b},
-		} {
+	t.Run("ClaimsWhatIsThereAndNoMore", func(t *testing.T) {
+		for _, w := range writers(basic{httptest.NewRecorder()}) {
+			called := false
 			h := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(got http.ResponseWriter, _ *http.Request) {
+				called = true
 				if g, w := can(got), can(w); g != w {
 					t.Errorf("%T became able to %v, want %v", w, g, w)
 				}
 			}))
 			h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if !called {
+				t.Errorf("%v: the handler was not called", can(w))
+			}
 		}
 		noFlush := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
 				t.Errorf("Flush: %v, want ErrNotSupported", err)
 			}
 		}))
-		noFlush.ServeHTTP(b, httptest.NewRequest("GET", "/", nil))
+		noFlush.ServeHTTP(basic{httptest.NewRecorder()}, httptest.NewRequest("GET", "/", nil))
+	})
+	t.Run("PassesPushesOn", func(t *testing.T) {
+		for _, w := range writers(basic{httptest.NewRecorder()}) {
+			if _, ok := w.(http.Pusher); !ok {
+				continue
+			}
+			h := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if err := w.(http.Pusher).Push("/style.css", nil); !errors.Is(err, errPushed) {
+					t.Errorf("Push: %v, want what the writer below says", err)
+				}
+			}))
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		}
 	})
 	t.Run("CountsTheBytesOfEachWay", func(t *testing.T) {
 		obs := newObserved()
@@ -147,9 +131,100 @@ func TestWriter(t *testing.T) {
 }
 
 // can says which optional methods w has.
-func can(w http.ResponseWriter) [3]bool {
+func can(w http.ResponseWriter) [4]bool {
 	_, f := w.(http.Flusher)
 	_, h := w.(http.Hijacker)
 	_, r := w.(io.ReaderFrom)
-	return [3]bool{f, h, r}
+	_, p := w.(http.Pusher)
+	return [4]bool{f, h, r, p}
+}
+
+var errPushed = errors.New("pushed")
+
+type pushes struct{}
+
+func (pushes) Push(string, *http.PushOptions) error { return errPushed }
+
+// writers are of every set of optional methods, all sixteen.
+func writers(b basic) []http.ResponseWriter {
+	type (
+		f  interface{ http.Flusher }
+		h  interface{ http.Hijacker }
+		r  interface{ io.ReaderFrom }
+		p  = pushes
+		fh struct {
+			f
+			h
+		}
+		fr struct {
+			f
+			r
+		}
+		hr struct {
+			h
+			r
+		}
+		fhr struct {
+			f
+			h
+			r
+		}
+	)
+	return []http.ResponseWriter{
+		b,
+		struct {
+			basic
+			f
+		}{basic: b}, struct {
+			basic
+			h
+		}{basic: b}, struct {
+			basic
+			r
+		}{basic: b}, struct {
+			basic
+			fh
+		}{basic: b}, struct {
+			basic
+			fr
+		}{basic: b}, struct {
+			basic
+			hr
+		}{basic: b}, struct {
+			basic
+			fhr
+		}{basic: b},
+		struct {
+			basic
+			p
+		}{basic: b}, struct {
+			basic
+			f
+			p
+		}{basic: b}, struct {
+			basic
+			h
+			p
+		}{basic: b}, struct {
+			basic
+			r
+			p
+		}{basic: b}, struct {
+			basic
+			fh
+			p
+		}{basic: b}, struct {
+			basic
+			fr
+			p
+		}{basic: b}, struct {
+			basic
+			hr
+			p
+		}{basic: b}, struct {
+			basic
+			fhr
+			p
+		}{basic: b},
+	}
 }
