@@ -3,6 +3,8 @@ package pubsub
 import (
 	"context"
 	"time"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 // Message is one event on its way: what a [Publisher] sends and a [Handler] receives.
@@ -28,8 +30,9 @@ type Message struct {
 	// context, or a new one.
 	CorrelationID string
 	// CausationID is the ID of the message whose handler published this one, "" where a request did. Empty at Publish
-	// means that of the message that the context's handler handles ([NewContext]), if its ID is well formed as package
-	// correlation has it. A message is no cause of itself: one that its handler publishes again keeps what it had.
+	// means the context's [correlation.Cause]: in a handler the ID of the message that it handles, if that is well formed
+	// as package correlation has it. A message is no cause of itself: one that its handler publishes again keeps what it
+	// had.
 	CausationID string
 	// Trace holds the propagation fields ("traceparent", "tracestate") of the operation that published the message,
 	// names in lower case. Nil at Publish means those of the context; an outbox fills it in when the row is written,
@@ -79,9 +82,15 @@ type Publisher interface {
 
 type messageKey struct{}
 
-// NewContext returns a copy of ctx that carries m as the message being handled. Subscriptions do this for their
-// handlers; tests of handlers may too.
+// NewContext returns a copy of ctx that carries m as the message being handled, and its ID as the cause of what is
+// published meanwhile ([correlation.Cause]). Subscriptions do this for their handlers; tests of handlers may too. A nil
+// m is none.
 func NewContext(ctx context.Context, m *Message) context.Context {
+	cause := ""
+	if m != nil {
+		cause = m.ID
+	}
+	ctx = correlation.WithCause(ctx, cause)
 	return context.WithValue(ctx, messageKey{}, m)
 }
 

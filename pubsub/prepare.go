@@ -71,8 +71,8 @@ func Prepare(ctx context.Context, topic string, m *Message, p propagation.TextMa
 	if c.CorrelationID == "" {
 		c.CorrelationID = correlation.Adopt(correlation.FromContext(ctx))
 	}
-	if from := MessageFrom(ctx); c.CausationID == "" && from != nil && from.ID != c.ID {
-		c.CausationID = causeOf(from.ID)
+	if cause := correlation.Cause(ctx); c.CausationID == "" && cause != c.ID {
+		c.CausationID = cause
 	}
 	c.Trace = traceOf(ctx, c.Trace, propagatorOr(p))
 	c.Metadata = maps.Clone(c.Metadata)

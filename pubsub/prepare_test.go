@@ -97,6 +97,18 @@ func TestPrepareTakesTheHandledMessageAsCause(t *testing.T) {
 	}
 }
 
+func TestPrepareTakesTheCauseOfAnotherClientsHandler(t *testing.T) {
+	ctx := correlation.WithCause(t.Context(), "lambda-1")
+	got, err := pubsub.Prepare(ctx, "orders", &pubsub.Message{ID: "b"}, nil)
+	if err != nil || got.CausationID != "lambda-1" {
+		t.Errorf("got %+v, %v; want the cause lambda-1", got, err)
+	}
+	got, err = pubsub.Prepare(pubsub.NewContext(ctx, nil), "orders", &pubsub.Message{ID: "b"}, nil)
+	if err != nil || got.CausationID != "" {
+		t.Errorf("without a message: got %+v, %v; want no cause", got, err)
+	}
+}
+
 func TestPrepareNamesTheBadField(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	tests := []struct {

@@ -91,6 +91,31 @@ func TestContext(t *testing.T) {
 	})
 }
 
+func TestCause(t *testing.T) {
+	ctx := correlation.NewContext(t.Context(), "c-1")
+	if got := correlation.Cause(ctx); got != "" {
+		t.Errorf("of a request: got %q, want none", got)
+	}
+	handled := correlation.WithCause(ctx, "m-1")
+	if got := correlation.Cause(handled); got != "m-1" {
+		t.Errorf("got %q, want m-1", got)
+	}
+	if got := correlation.FromContext(handled); got != "c-1" {
+		t.Errorf("the ID beside it: got %q, want c-1", got)
+	}
+	c := attributes{}
+	if correlation.Inject(handled, c); len(c) != 1 {
+		t.Errorf("injected %v, want the ID alone", c)
+	}
+	for name, id := range hostile() {
+		t.Run("IsNoneFor/"+name, func(t *testing.T) {
+			if got := correlation.Cause(correlation.WithCause(handled, id)); got != "" {
+				t.Errorf("got %q, want none", got)
+			}
+		})
+	}
+}
+
 // attributes is a carrier as brokers have them.
 type attributes map[string]string
 

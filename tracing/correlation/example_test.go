@@ -49,3 +49,30 @@ func ExampleInject() {
 	fmt.Println(correlation.FromContext(ctx))
 	// Output: checkout-42
 }
+
+// At the edge strangers call, and their IDs are theirs; the proxy in front has given each request one of ours.
+func ExampleTrust() {
+	fromProxy := func(r *http.Request) bool { return r.RemoteAddr == "10.0.0.1:443" }
+	h := correlation.Trust(fromProxy).Handler(http.NotFoundHandler())
+	for _, from := range []string{"10.0.0.1:443", "192.0.2.1:1234"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = from
+		r.Header.Set("X-Correlation-Id", "checkout-42")
+		h.ServeHTTP(w, r)
+		fmt.Println("adopted:", w.Header().Get(correlation.Header) == "checkout-42")
+	}
+	// Output:
+	// adopted: true
+	// adopted: false
+}
+
+// A consumer that is not of package pubsub says what it handles; what it publishes is then caused by that.
+func ExampleWithCause() {
+	handle := func(ctx context.Context) {
+		fmt.Println(correlation.FromContext(ctx), "because of", correlation.Cause(ctx))
+	}
+	ctx := correlation.NewContext(context.Background(), "checkout-42") // the message's correlation ID
+	handle(correlation.WithCause(ctx, "message-7"))                    // its own
+	// Output: checkout-42 because of message-7
+}

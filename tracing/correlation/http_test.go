@@ -167,6 +167,53 @@ func TestHandler(t *testing.T) {
 	})
 }
 
+func TestTrust(t *testing.T) {
+	asked := 0
+	trust := correlation.Trust(func(r *http.Request) bool {
+		asked++
+		return r.RemoteAddr == "10.0.0.1:1"
+	})
+	// serve returns the ID that the handler saw, which must be the one that is echoed.
+	serve := func(t *testing.T, h func(http.Handler) http.Handler, from, header string) string {
+		t.Helper()
+		var id string
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.RemoteAddr = from
+		r.Header.Set(header, "c-1")
+		h(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			id = correlation.FromContext(r.Context())
+		})).ServeHTTP(w, r)
+		if echo := w.Header().Values(correlation.Header); !slices.Equal(echo, []string{id}) || !correlation.Valid(id) {
+			t.Errorf("got %q, echo %q; want one valid ID, echoed once", id, echo)
+		}
+		return id
+	}
+
+	for _, header := range []string{correlation.Header, correlation.RequestHeader} {
+		if got := serve(t, trust.Handler, "10.0.0.1:1", header); got != "c-1" {
+			t.Errorf("%s of a trusted caller: got %q, want c-1", header, got)
+		}
+		if got := serve(t, trust.Handler, "192.0.2.1:1", header); got == "c-1" {
+			t.Errorf("%s of a stranger: got %q, want a new ID", header, got)
+		}
+		if got := serve(t, correlation.Trust(nil).Handler, "192.0.2.1:1", header); got != "c-1" {
+			t.Errorf("%s and a nil Trust: got %q, want c-1", header, got)
+		}
+	}
+	if asked != 4 {
+		t.Errorf("asked %d times, want once for each of 4 requests", asked)
+	}
+
+	t.Run("IsNotAskedAgainInside", func(t *testing.T) {
+		twice := func(next http.Handler) http.Handler { return correlation.Handler(trust.Handler(next)) }
+		asked = 0
+		if got := serve(t, twice, "192.0.2.1:1", correlation.Header); got != "c-1" || asked != 0 {
+			t.Errorf("got %q, asked %d times; want what the outer Handler adopted, not asked", got, asked)
+		}
+	})
+}
+
 // recorder is a RoundTripper that keeps the request as it was sent.
 type recorder struct{ sent *http.Request }
 

@@ -178,8 +178,8 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &derived
 }
 
-// nest returns the open groups as one attribute. Room is from h.room and begins with what is in the innermost group, the
-// last n of them a record's.
+// nest returns the open groups as one attribute. Room has h.bound attributes more than the record, and begins with
+// what is in the innermost group: n of the record come last.
 func (h *Handler) nest(room []slog.Attr, n int) slog.Attr {
 	inner := len(h.groups) - 1
 	end := len(h.groups[inner].attrs) + n
