@@ -42,15 +42,8 @@ type cache struct {
 
 // bucket holds the tokens of which the digests begin alike.
 type bucket struct {
-	places [bucketSize]atomic.Pointer[cached] // never emptied again
-	hand   atomic.Uint32                      // the place after this one is the next to be looked at for room
-}
-
-// cached is one entry of a cache.
-type cached struct {
-	digest digest
-	token  *genuine
-	used   atomic.Bool // since the hand last passed
+	places [bucketSize]atomic.Pointer[genuine] // never emptied again
+	hand   atomic.Uint32                       // the place after this one is the next to be looked at for room
 }
 
 // newCache returns a cache of size tokens, rounded up to full buckets, 0 for none.
@@ -80,19 +73,20 @@ func (c *cache) get(d *digest) *genuine {
 		if !e.used.Load() { // or every hit would take the entry's memory from the other processors
 			e.used.Store(true)
 		}
-		return e.token
+		return e
 	}
 	return nil
 }
 
-// put remembers token g by its digest d, in the place of another where there is no room. One that takes more than
-// maxEntryBytes is not remembered.
+// put remembers g, which nobody else has seen yet, by its digest d, in the place of another where there is no room.
+// What takes more than maxEntryBytes is not remembered.
 func (c *cache) put(d *digest, g *genuine) {
-	if len(c.buckets) == 0 || g.size() > maxEntryBytes {
+	if len(c.buckets) == 0 || g.size > maxEntryBytes {
 		return
 	}
+	g.digest = *d
 	// Two who put at once may take the same place: one of the tokens is then checked once more.
-	c.bucket(d).place(d).Store(&cached{digest: *d, token: g})
+	c.bucket(d).place(d).Store(g)
 }
 
 func (c *cache) bucket(d *digest) *bucket {
@@ -102,7 +96,7 @@ func (c *cache) bucket(d *digest) *bucket {
 // place returns where to put what has digest d: its own place, or a free one, or the next that nobody has asked for
 // since the hand passed it (the CLOCK algorithm). So tokens that come once do not drive out those that come often,
 // and those that come no more make room.
-func (b *bucket) place(d *digest) *atomic.Pointer[cached] {
+func (b *bucket) place(d *digest) *atomic.Pointer[genuine] {
 	for n := range b.places {
 		if e := b.places[n].Load(); e == nil || e.digest == *d {
 			return &b.places[n]
@@ -117,4 +111,4 @@ func (b *bucket) place(d *digest) *atomic.Pointer[cached] {
 }
 
 // next moves the hand.
-func (b *bucket) next() *atomic.Pointer[cached] { return &b.places[b.hand.Add(1)%bucketSize] }
+func (b *bucket) next() *atomic.Pointer[genuine] { return &b.places[b.hand.Add(1)%bucketSize] }

@@ -244,6 +244,7 @@ func TestVerifierMaxCached(t *testing.T) {
 			`,"scope":"` + strings.Repeat("x", 3<<10) + `"`:   true,
 			`,"scope":"` + strings.Repeat("x", 4<<10) + `"`:   false,
 			`,"scope":"` + strings.Repeat("x ", 300) + `"`:    false, // 300 strings, each with its header
+			`,"scope":"x` + strings.Repeat(" ", 4<<10) + `"`:  false,
 			`,"jti":"` + strings.Repeat("x", 4<<10) + `"`:     false,
 			`,"unknown":"` + strings.Repeat("x", 5<<10) + `"`: true,
 		} {

@@ -19,9 +19,7 @@ func (v *Verifier) RemembersDigest(d [32]byte) bool { return v.cache.get((*diges
 
 // Remember remembers a token of subject with that SHA-256.
 func (v *Verifier) Remember(d [32]byte, subject string) {
-	g := &genuine{}
-	g.claims.Subject = subject
-	v.cache.put((*digest)(&d), g)
+	v.cache.put((*digest)(&d), &genuine{subject: subject})
 }
 
 // Remembered returns how many tokens are remembered.
