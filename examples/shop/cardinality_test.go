@@ -106,14 +106,14 @@ func attack(t *testing.T, addr string, n int, statuses map[int]int) {
 
 // stranger sends n requests on one connection, and returns how often each status was the answer.
 func stranger(addr string, n int) (map[int]int, error) {
-	conn, err := net.Dial("tcp", addr) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	requests := make(chan madeUp, 100)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer conn.Close() //nolint:errcheck // ends the sender, where the answers ended early
+	defer conn.Close() // ends the sender, where the answers ended early
 	wg.Go(func() {
 		defer close(requests)
 		w := bufio.NewWriter(conn)

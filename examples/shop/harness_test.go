@@ -147,10 +147,20 @@ func (s *shop) awaitPaid(t *testing.T, id string) {
 // completeOrder places the customer's order, and waits until it is through all services.
 func (s *shop) completeOrder(t *testing.T) contract.Order {
 	t.Helper()
-	placed, err := contract.PlaceOrder.Call(t.Context(), direct{s.base(), http.Header{
+	return s.completeOrderOf(t, customer())
+}
+
+// customer returns the headers of the customer's order.
+func customer() http.Header {
+	return http.Header{
 		correlation.Header: {customerCorrelation},
 		"Traceparent":      {"00-" + customerTrace + "-" + customerSpan + "-01"},
-	}}, order(correlation.New()))
+	}
+}
+
+func (s *shop) completeOrderOf(t *testing.T, header http.Header) contract.Order {
+	t.Helper()
+	placed, err := contract.PlaceOrder.Call(t.Context(), direct{s.base(), header}, order(correlation.New()))
 	if err != nil {
 		t.Fatalf("place: %v", err)
 	}

@@ -39,6 +39,7 @@ func run(args []string) int {
 		"NAME_service (default: SQLite files in a temporary folder)")
 	secret := fs.String("secret-file", "", "file with the secret of the internal tokens (default: a known one)")
 	otlp := fs.String("otlp", "", "collector to send spans to, http://host:4318 or grpc://host:4317 (default: none)")
+	ratio := fs.Float64("trace-ratio", 1, "share of the traces that is kept; negative for none")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -61,7 +62,8 @@ func run(args []string) int {
 		}))
 	}
 	return report(serve(context.Background(), options{
-		broker: *broker, db: *db, secretFile: *secret, otlp: *otlp, logs: os.Stderr, out: os.Stdout,
+		broker: *broker, db: *db, secretFile: *secret, otlp: *otlp, traceRatio: *ratio,
+		logs: os.Stderr, out: os.Stdout,
 	}))
 }
 

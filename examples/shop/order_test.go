@@ -35,6 +35,7 @@ func followOrder(t *testing.T, o options) {
 
 	t.Run("LeavesOneTraceFromTheEdgeToTheLastConsumer", func(t *testing.T) { checkTrail(t, s.spans.list()) })
 	t.Run("CarriesItsCorrelationIDInEveryLogLine", func(t *testing.T) { checkLogs(t, s, placed.ID) })
+	t.Run("TellsWhichEventCausedWhich", func(t *testing.T) { checkCauses(t, s, placed.ID) })
 	t.Run("ShowsInTheMetricsOfEachService", func(t *testing.T) { checkMetrics(t, metrics) })
 }
 
@@ -59,8 +60,36 @@ func checkLogs(t *testing.T, s *shop, orderID string) {
 	}
 }
 
+// checkCauses follows the order's events backwards by the lines of those who handled them.
+func checkCauses(t *testing.T, s *shop, orderID string) {
+	attr := func(line, key string) string {
+		for _, l := range s.logs.linesWith(line) {
+			if strings.Contains(l, orderID) {
+				return strings.Join(fields(l, key), " and ")
+			}
+		}
+		return "no line"
+	}
+	created := attr("stock is set aside", "message_id")
+	reserved := attr("customer is charged", "message_id")
+	for line, want := range map[string]string{
+		"stock is set aside":   "", // a request did
+		"customer is charged":  created,
+		"customer is notified": reserved,
+		"order is paid":        reserved,
+	} {
+		if got := attr(line, "caused_by"); got != want {
+			t.Errorf("%q was caused by %q, want %q", line, got, want)
+		}
+	}
+	if created == "" || reserved == "" || created == reserved {
+		t.Errorf("order.created is %q, stock.reserved %q, want two IDs", created, reserved)
+	}
+}
+
 func checkMetrics(t *testing.T, metrics map[string]string) {
 	const sql = `db_client_operation_duration_seconds_count{`
+	const build, lost = `build_info{`, `tracing_spans_lost_total 0`
 	for name, wants := range map[string][]string{
 		"orders": {
 			`http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="201",http_route="/orders"} 1`,
@@ -76,7 +105,7 @@ func checkMetrics(t *testing.T, metrics map[string]string) {
 		"payments":      {`messaging_process_duration_seconds_count{`, `messaging_client_operation_duration_seconds_count{`, sql},
 		"notifications": {`messaging_process_duration_seconds_count{`, sql},
 	} {
-		for _, want := range wants {
+		for _, want := range append(wants, build, lost) {
 			if !strings.Contains(metrics[name], "\n"+want) {
 				t.Errorf("/metrics of %s has no line %s", name, want)
 			}

@@ -19,8 +19,9 @@ import (
 
 // options say how all services run in one process.
 type options struct {
-	broker, db, secretFile, otlp string
-	logs, out                    io.Writer
+	broker, db, secretFile, otlp, trust string
+	traceRatio                          float64
+	logs, out                           io.Writer
 	// exporter gets every service's spans, in place of otlp. Nil means the latter does.
 	exporter sdktrace.SpanExporter
 	// opened is called once every service is ready. Nil means nothing is.
@@ -102,9 +103,9 @@ func (at site) config(name string, o options) platform.Config {
 		HTTP: at.http[name], GRPC: at.grpc[name], Admin: at.admin[name],
 		Broker: o.broker, DB: at.db[name],
 		UsersURL: "http://" + at.http["users"], CatalogAddr: at.grpc["catalog"],
-		SecretFile: o.secretFile,
-		OTLP:       o.otlp,
-		LogFormat:  "text",
+		Trust: o.trust, SecretFile: o.secretFile,
+		OTLP: o.otlp, TraceRatio: o.traceRatio,
+		LogFormat: "text",
 	}
 }
 

@@ -67,7 +67,7 @@ func processing(subscription, topic string) string {
 // checkTrail wants the customer's trace in all to be trail, and nothing else.
 func checkTrail(t *testing.T, all []spanfile.Span) {
 	t.Helper()
-	tr := newTrace(all)
+	tr := newTrace(all, customerTrace)
 	for _, want := range trail {
 		got := tr.steps[want.what]
 		if len(got) != 1 {
@@ -92,7 +92,7 @@ func checkTrail(t *testing.T, all []spanfile.Span) {
 	}
 }
 
-// trace is the customer's, taken apart.
+// trace is one trace, taken apart.
 type trace struct {
 	names map[string]string          // what a span is, by ID
 	steps map[string][]spanfile.Span // by what
@@ -100,7 +100,7 @@ type trace struct {
 	ids   map[string]string          // of messages, by the span's ID
 }
 
-func newTrace(all []spanfile.Span) *trace {
+func newTrace(all []spanfile.Span, id string) *trace {
 	tr := &trace{
 		names: map[string]string{customerSpan: "customer"},
 		steps: map[string][]spanfile.Span{}, sql: map[string][]string{}, ids: map[string]string{},
@@ -110,7 +110,7 @@ func newTrace(all []spanfile.Span) *trace {
 	})
 	for _, s := range all {
 		switch {
-		case s.TraceID != customerTrace:
+		case s.TraceID != id:
 		case s.Attrs["db.system.name"] != "":
 			tr.sql[s.ParentID] = append(tr.sql[s.ParentID], statement(s))
 		default:

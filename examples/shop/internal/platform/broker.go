@@ -46,7 +46,8 @@ func (p *Platform) Connect() (*pubsub.Client, error) {
 		broker = p.wrapBroker(broker)
 	}
 	return pubsub.NewClient(broker, &pubsub.Options{
-		Source: "/" + p.Name, Logger: p.Logger, TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
+		Source: "/" + p.Name, Logger: p.Logger,
+		TracerProvider: p.Tracing.TracerProvider(), Propagator: p.Tracing.Propagator(), Registerer: p.Registry,
 	}), nil
 }
 

@@ -21,6 +21,9 @@ type Config struct {
 	DB string
 	// UsersURL and CatalogAddr are where the services of these names are found.
 	UsersURL, CatalogAddr string
+	// Trust lists the addresses, as prefixes with commas in between, of those whom the edge takes at their word: they say
+	// what their correlation ID and their trace are, and that the trace is to be kept. "" is this machine's own.
+	Trust string
 	// SecretFile holds the secret, 32 bytes or more, that all services sign their tokens with. "" is a secret that
 	// everybody knows, for development.
 	SecretFile string
@@ -29,6 +32,8 @@ type Config struct {
 	// OTLP is the collector that finished spans go to instead: "grpc://host:port", or an http:// or https:// URL. Its
 	// credentials are read from OpenTelemetry's own variables. "" is none.
 	OTLP string
+	// TraceRatio is the share of the traces begun here that is kept. Zero means 1, all; negative means none.
+	TraceRatio float64
 	// Lease is how long a replica that died keeps what it held from the others: the messages that it was handling, and
 	// the right to relay its outbox. Zero means the kit's defaults.
 	Lease time.Duration
@@ -46,9 +51,11 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.DB, "db", "", "database, sqlite:file or postgres://... (default: a temporary SQLite file)")
 	fs.StringVar(&c.UsersURL, "users-url", "http://"+local(httpPorts["users"]), "where users is")
 	fs.StringVar(&c.CatalogAddr, "catalog-addr", local(grpcPorts["catalog"]), "where catalog is")
+	fs.StringVar(&c.Trust, "trust", loopback, "whose IDs, traces and X-Trace-Sample the edge takes, as address prefixes")
 	fs.StringVar(&c.SecretFile, "secret-file", "", "file with the secret of the internal tokens (default: a known one)")
 	fs.StringVar(&c.TraceFile, "trace-file", "", "file to append spans to (default: none)")
 	fs.StringVar(&c.OTLP, "otlp", "", "collector to send spans to, http://host:4318 or grpc://host:4317 (default: none)")
+	fs.Float64Var(&c.TraceRatio, "trace-ratio", 1, "share of the traces begun here that is kept; negative for none")
 	fs.DurationVar(&c.Lease, "lease", 10*time.Second, "how long a dead replica keeps what it held from the others")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
 }

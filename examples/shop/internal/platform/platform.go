@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -17,12 +18,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/mainstay-go/mainstay"
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/examples/shop/internal/natsd"
+	"github.com/mainstay-go/mainstay/metrics"
+	"github.com/mainstay-go/mainstay/pubsub"
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing"
 	"github.com/mainstay-go/mainstay/tracing/logging"
@@ -53,6 +55,7 @@ type Platform struct {
 	Tokens   auth.TokenSource     // the service's identity
 	Verifier auth.Verifier        // accepts tokens that are made for this service
 
+	trusted    []netip.Prefix // of the edge
 	level      *slog.LevelVar
 	wrapBroker func(driver.Broker) driver.Broker
 	nats       *nats.Conn            // set by Connect
@@ -73,7 +76,13 @@ func New(ctx context.Context, c Config, o *Options) (*Platform, error) {
 	p := &Platform{Config: c, level: &slog.LevelVar{}, wrapBroker: o.WrapBroker, started: make(chan struct{})}
 	p.Logger = newLogger(o.Logs, c, p.level)
 	p.Registry = prometheus.NewRegistry()
-	p.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := metrics.RegisterRuntime(p.Registry); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.trusted, err = prefixes(c.Trust); err != nil {
+		return nil, err
+	}
 	if err := p.identify(); err != nil {
 		return nil, err
 	}
@@ -94,8 +103,21 @@ func newLogger(w io.Writer, c Config, level slog.Leveler) *slog.Logger {
 		format = logging.Text
 	}
 	return logging.New(w, &logging.Options{
-		Format: format, Level: level, Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs},
+		Format: format, Level: level, Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs, messageAttrs},
 	}).With("service", c.Name)
+}
+
+// messageAttrs says which message is being handled, and which one caused it: its handler published this one.
+func messageAttrs(ctx context.Context) []slog.Attr {
+	m := pubsub.MessageFrom(ctx)
+	if m == nil {
+		return nil
+	}
+	attrs := []slog.Attr{slog.String("message_id", m.ID)}
+	if m.CausationID != "" {
+		attrs = append(attrs, slog.String("caused_by", m.CausationID))
+	}
+	return attrs
 }
 
 // Wire wires the service and returns all that runs: what observes first, since it has to outlive the rest, and what

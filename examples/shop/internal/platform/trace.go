@@ -20,7 +20,7 @@ func (p *Platform) trace(ctx context.Context, o *Options) error {
 		return err
 	}
 	p.Tracing, err = tracing.Setup(ctx, &tracing.Options{
-		ServiceName: p.Name, Exporter: exporter, ShutdownTimeout: o.FlushTimeout, Logger: p.Logger,
+		ServiceName: p.Name, Exporter: exporter, Ratio: p.TraceRatio, ShutdownTimeout: o.FlushTimeout, Logger: p.Logger,
 	})
 	if err != nil {
 		return err

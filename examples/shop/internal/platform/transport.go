@@ -13,12 +13,17 @@ import (
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
 
-// HTTPServer serves h on the address that the flags name. Every request needs a token for this service, but those to
-// endpoints that say Public.
-func (p *Platform) HTTPServer(h http.Handler) mainstay.Runner {
+// HTTPServer serves other services on the address that the flags name. Every request needs a token for this service,
+// but those to endpoints that say Public.
+func (p *Platform) HTTPServer(h http.Handler) mainstay.Runner { return p.serve(h, nil) }
+
+// EdgeServer is HTTPServer for strangers: what they say of themselves is taken from those alone that the flags trust.
+func (p *Platform) EdgeServer(h http.Handler) mainstay.Runner { return p.serve(h, p.trusts) }
+
+func (p *Platform) serve(h http.Handler, trust func(*http.Request) bool) mainstay.Runner {
 	return httpserver.New(h, &httpserver.Options{
-		Addr: p.HTTP, Verifier: p.Verifier,
-		Logger: p.Logger, TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
+		Addr: p.HTTP, Verifier: p.Verifier, Trust: trust, Logger: p.Logger,
+		TracerProvider: p.Tracing.TracerProvider(), Propagator: p.Tracing.Propagator(), Registerer: p.Registry,
 	})
 }
 
@@ -26,7 +31,7 @@ func (p *Platform) HTTPServer(h http.Handler) mainstay.Runner {
 func (p *Platform) HTTPClient(baseURL, name string) (*httpclient.Client, error) {
 	c := httpclient.New(baseURL, &httpclient.Options{
 		TokenSource: p.Tokens, Audience: name, Policy: p.policy(name),
-		TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
+		TracerProvider: p.Tracing.TracerProvider(), Propagator: p.Tracing.Propagator(), Registerer: p.Registry,
 	})
 	return c, c.Err()
 }
@@ -35,8 +40,8 @@ func (p *Platform) HTTPClient(baseURL, name string) (*httpclient.Client, error) 
 // for this service.
 func (p *Platform) GRPCServer() *grpcserver.Server {
 	return grpcserver.New(&grpcserver.Options{
-		Addr: p.GRPC, Verifier: p.Verifier,
-		Logger: p.Logger, TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
+		Addr: p.GRPC, Verifier: p.Verifier, Logger: p.Logger,
+		TracerProvider: p.Tracing.TracerProvider(), Propagator: p.Tracing.Propagator(), Registerer: p.Registry,
 	})
 }
 
@@ -46,7 +51,7 @@ func (p *Platform) GRPCClient(addr, name string, idempotent ...string) (*grpc.Cl
 	conn, err := grpcclient.New(addr, &grpcclient.Options{
 		Insecure:    true,
 		TokenSource: p.Tokens, Audience: name, Policy: p.policy(name), Idempotent: idempotent,
-		TracerProvider: p.Tracing.TracerProvider(), Registerer: p.Registry,
+		TracerProvider: p.Tracing.TracerProvider(), Propagator: p.Tracing.Propagator(), Registerer: p.Registry,
 	})
 	if err != nil {
 		return nil, err

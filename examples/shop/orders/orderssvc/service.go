@@ -55,7 +55,7 @@ func New(ctx context.Context, p *platform.Platform) ([]mainstay.Runner, error) {
 		db.Tidy(),
 		db.Relay(broker),
 		inbox.Subscribe(db.Inbox, broker, contract.PaymentCharged, p.Name, s.paymentCharged, p.Subscription()),
-		p.HTTPServer(mux),
+		p.EdgeServer(mux),
 	}, nil
 }
 
