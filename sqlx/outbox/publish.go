@@ -9,6 +9,7 @@ import (
 	"github.com/mainstay-go/mainstay/internal/backoff"
 	"github.com/mainstay-go/mainstay/pubsub"
 	"github.com/mainstay-go/mainstay/resilience"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 // publish sends rows, topic by topic, and returns those that the broker has and those that it will never take. The
@@ -126,8 +127,13 @@ func (r *Relay) forget(rows []row) {
 	}
 }
 
+// park notes that w is to be set aside. Its line in the log is of the message's story; the relay's other lines are of
+// nobody's.
 func (r *Relay) park(ctx context.Context, w row, err error) row {
 	w.err = err
+	if correlation.Valid(w.message.CorrelationID) {
+		ctx = correlation.NewContext(ctx, w.message.CorrelationID)
+	}
 	r.log.ErrorContext(ctx, "outbox: message set aside", "topic", w.topic, "message_id", w.message.ID,
 		"seq", w.seq, "error", err)
 	return w

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/internal/backoff"
 	"github.com/mainstay-go/mainstay/pubsub"
@@ -116,6 +117,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	if _, err := r.observe(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("outbox: relay: has Migrate run? %w", err)
 	}
+	// A message that belonged to no trace must not join the one that the relay was started in.
+	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	defer r.release(ctx)
 	least := min(minPoll, r.opt.PollInterval)
 	pause, failures := least, 0

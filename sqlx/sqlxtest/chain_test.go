@@ -86,7 +86,7 @@ func TestChain(t *testing.T) {
 		run(t, notify)
 		<-reserve.Ready()
 		<-notify.Ready()
-		relay(t, db, box, twice{client}, nil)
+		relay(t, box, twice{client}, nil)
 
 		const n = 20
 		want := map[string]string{}

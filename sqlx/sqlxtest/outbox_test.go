@@ -139,7 +139,7 @@ func messages(key string, payloads ...string) []*pubsub.Message {
 }
 
 // relay runs a relay until the test ends or stop is called, which returns what Run did.
-func relay(t *testing.T, db *sql.DB, box *outbox.Outbox, b pubsub.Publisher, o *outbox.RelayOptions) (stop func() error) {
+func relay(t *testing.T, box *outbox.Outbox, b pubsub.Publisher, o *outbox.RelayOptions) (stop func() error) {
 	t.Helper()
 	opt := outbox.RelayOptions{Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
 	if o != nil {
@@ -204,7 +204,7 @@ func rolledBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		send(t, db, box, "orders", "k", "1", "2", "3")
-		relay(t, db, box, b, nil)
+		relay(t, box, b, nil)
 		b.wait(t, 3)
 		empty(t, db)
 		if got, want := b.payloads(), []string{"1", "2", "3"}; !slices.Equal(got, want) {
@@ -231,7 +231,7 @@ func wholeMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		span.End()
-		relay(t, db, box, b, nil)
+		relay(t, box, b, nil)
 		b.wait(t, 2)
 		got := b.messages()[0]
 		if got.ID != want.ID || got.Key != want.Key || got.Type != want.Type || got.Source != want.Source ||
@@ -260,7 +260,7 @@ func manyByOne(t *testing.T) {
 			want = append(want, fmt.Sprint(i))
 		}
 		send(t, db, box, "orders", "k", want...)
-		relay(t, db, box, b, nil)
+		relay(t, box, b, nil)
 		b.wait(t, len(want))
 		empty(t, db)
 		if got := b.payloads(); !slices.Equal(got, want) {

@@ -65,7 +65,7 @@ func lateCommit(t *testing.T) {
 	}
 	gone.Rollback() // its number is never seen
 	send(t, db, box, "orders", "c", "late")
-	relay(t, db, box, b, nil)
+	relay(t, box, b, nil)
 	b.wait(t, 1)
 	if err := early.Commit(); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func manyWriters(t *testing.T) {
 	db := sqlxtest.Postgres(t)
 	sqlx.SetMaxOpen(db, 60)
 	box, b := newBox(t, db, sqlx.Postgres), newBroker()
-	relay(t, db, box, b, &outbox.RelayOptions{BatchSize: 50})
+	relay(t, box, b, &outbox.RelayOptions{BatchSize: 50})
 	var mu sync.Mutex
 	committed := map[string]bool{}
 	no := errors.New("no")
@@ -135,7 +135,7 @@ func brokerDown(t *testing.T) {
 		box, b := newBox(t, db, d), newBroker()
 		reg := prometheus.NewRegistry()
 		b.set(func(context.Context, string, []*pubsub.Message) error { return errors.New("connection refused") })
-		relay(t, db, box, b, &outbox.RelayOptions{Registerer: reg})
+		relay(t, box, b, &outbox.RelayOptions{Registerer: reg})
 		send(t, db, box, "orders", "k", "1", "2", "3")
 		eventually(t, func() bool {
 			return gauge(t, reg, "mainstay_outbox_backlog_rows") == 3 && gauge(t, reg, "mainstay_outbox_oldest_age_seconds") > 0
@@ -200,7 +200,7 @@ func poisoned(t *testing.T) {
 		})
 		send(t, db, box, "orders", "k", "1", "poison", "2", "3")
 		reg := prometheus.NewRegistry()
-		relay(t, db, box, b, &outbox.RelayOptions{Registerer: reg, Logger: slog.New(slog.NewJSONHandler(log, nil))})
+		relay(t, box, b, &outbox.RelayOptions{Registerer: reg, Logger: slog.New(slog.NewJSONHandler(log, nil))})
 		b.wait(t, 3)
 		if got, want := b.payloads(), []string{"1", "2", "3"}; !slices.Equal(got, want) {
 			t.Errorf("stored = %q, want %q", got, want)
@@ -227,7 +227,7 @@ func corrupt(t *testing.T) {
 		box, b := newBox(t, db, d), newBroker()
 		send(t, db, box, "orders", "k", "1", "2")
 		mustExec(t, db, `UPDATE mainstay_outbox SET envelope = 'not JSON' WHERE seq = 1`)
-		relay(t, db, box, b, nil)
+		relay(t, box, b, nil)
 		b.wait(t, 1)
 		eventually(t, func() bool {
 			return number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE parked_ms > 0 AND error LIKE '%envelope%'`) == 1
@@ -252,7 +252,7 @@ func partly(t *testing.T) {
 		})
 		want := []string{"1", "2", "3", "4", "5", "6"}
 		send(t, db, box, "orders", "k", want...)
-		relay(t, db, box, b, nil)
+		relay(t, box, b, nil)
 		b.wait(t, 6)
 		empty(t, db)
 		if got := b.payloads(); !slices.Equal(got, want) {
@@ -271,7 +271,7 @@ func twoTopics(t *testing.T) {
 			return nil
 		})
 		send(t, db, box, "undeclared", "", "a", "b", "c", "d")
-		relay(t, db, box, b, &outbox.RelayOptions{BatchSize: 2}) // the whole batch is of the topic that fails
+		relay(t, box, b, &outbox.RelayOptions{BatchSize: 2}) // the whole batch is of the topic that fails
 		send(t, db, box, "orders", "", "1", "2", "3")
 		b.wait(t, 3)
 		b.set(nil)
@@ -284,7 +284,7 @@ func relayReplicas(t *testing.T) {
 	sqlxtest.Each(t, func(t *testing.T, db *sql.DB, d sqlx.Dialect) {
 		box, b := newBox(t, db, d), newBroker()
 		for range 3 {
-			relay(t, db, box, b, &outbox.RelayOptions{BatchSize: 7})
+			relay(t, box, b, &outbox.RelayOptions{BatchSize: 7})
 		}
 		var payloads []string
 		for i := range 30 {
@@ -331,10 +331,10 @@ func death(t *testing.T) {
 			<-leave // deaf to its context, as the dead are
 			return errors.New("dead")
 		})
-		stop := relay(t, db, box, dying, &outbox.RelayOptions{Lease: 500 * time.Millisecond})
+		stop := relay(t, box, dying, &outbox.RelayOptions{Lease: 500 * time.Millisecond})
 		<-inside
 		for range 3 {
-			relay(t, db, outbox.New(db, d, nil), b, &outbox.RelayOptions{BatchSize: 3, PollInterval: 100 * time.Millisecond})
+			relay(t, outbox.New(db, d, nil), b, &outbox.RelayOptions{BatchSize: 3, PollInterval: 100 * time.Millisecond})
 		}
 		b.wait(t, 14)
 		eventually(t, func() bool { return number(t, db, `SELECT count(*) FROM mainstay_outbox`) == 0 })
@@ -377,7 +377,7 @@ func cutOff(t *testing.T) {
 			<-leave
 			return errors.New("too late")
 		})
-		relay(t, db, box, slow, &outbox.RelayOptions{Lease: lease})
+		relay(t, box, slow, &outbox.RelayOptions{Lease: lease})
 		batch := <-inside
 		deadline, _ := batch.Deadline()
 		if got := time.Until(deadline); got > lease*4/5 {
@@ -389,7 +389,7 @@ func cutOff(t *testing.T) {
 			}
 			return nil
 		})
-		relay(t, db, outbox.New(db, d, nil), other, &outbox.RelayOptions{PollInterval: 50 * time.Millisecond})
+		relay(t, outbox.New(db, d, nil), other, &outbox.RelayOptions{PollInterval: 50 * time.Millisecond})
 		other.wait(t, len(want))
 		empty(t, db)
 		if got := other.payloads(); !slices.Equal(got, want) {
@@ -409,7 +409,7 @@ func woken(t *testing.T) {
 			t.Cleanup(func() { db.Close() })
 			box, b := newBox(t, db, d), newBroker()
 			before := count(t, reg, d.String(), "SELECT", "")
-			relay(t, db, box, b, &outbox.RelayOptions{PollInterval: time.Hour})
+			relay(t, box, b, &outbox.RelayOptions{PollInterval: time.Hour})
 			// It looks when it starts, and after 0, 0.05, 0.15, 0.35, 0.75, 1.55 and 3.15s; then not for 3.2s.
 			eventually(t, func() bool { return count(t, reg, d.String(), "SELECT", "")-before >= 8 })
 			start := time.Now()
@@ -441,7 +441,7 @@ func drains(t *testing.T) {
 			return nil
 		})
 		send(t, db, box, "orders", "k", "1", "2", "3")
-		stop := relay(t, db, box, b, &outbox.RelayOptions{BatchSize: 2})
+		stop := relay(t, box, b, &outbox.RelayOptions{BatchSize: 2})
 		<-inside
 		done := make(chan error)
 		go func() { done <- stop() }()
