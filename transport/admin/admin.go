@@ -18,7 +18,10 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +46,10 @@ type Options struct {
 	Health *health.Checks
 	// Level is what /log/level shows and changes. Nil means that there is no such page.
 	Level *slog.LevelVar
+	// Pages are further pages by the path that they are under, which begins and ends with a slash; they see their
+	// requests without it ("/x" under "/debug/channelz/" is "/x" to them). New panics where the path is one of the pages
+	// above. Nil means none.
+	Pages map[string]http.Handler
 	// DrainTimeout bounds the wait for running requests at the end. Zero means 5s; negative means none.
 	DrainTimeout time.Duration
 	// Logger gets what net/http has to say, panics, and changes of the level; there is no access log. Nil means
@@ -88,7 +95,7 @@ func New(o *Options) *Server {
 
 func newMux(o Options) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", index)
+	mux.Handle("GET /{$}", index(slices.Sorted(maps.Keys(o.Pages))))
 	mux.Handle("GET /metrics", metrics.Handler(o.Gatherer))
 	mux.Handle("GET /livez", o.Health.Liveness())
 	mux.Handle("GET /readyz", o.Health.Readiness())
@@ -97,6 +104,9 @@ func newMux(o Options) *http.ServeMux {
 	mux.HandleFunc("GET /debug/pprof/{name}", profile)
 	mux.HandleFunc("GET /debug/pprof/profile", cpuProfile)
 	mux.HandleFunc("GET /debug/pprof/trace", executionTrace)
+	for path, page := range o.Pages {
+		mux.Handle(path, http.StripPrefix(strings.TrimSuffix(path, "/"), page))
+	}
 	if o.Level != nil {
 		l := level{o.Level, o.Logger}
 		mux.HandleFunc("GET /log/level", l.get)

@@ -90,6 +90,31 @@ func TestPages(t *testing.T) {
 	}
 }
 
+func TestPagesOfTheOptions(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) })
+	_, ask := start(t, &admin.Options{Pages: map[string]http.Handler{"/debug/<x>/": page}})
+	for _, tt := range []struct {
+		path   string
+		status int
+		body   string
+	}{
+		{"/", 200, `<a href="debug/&lt;x&gt;/">`},
+		{"/debug/%3Cx%3E/", 200, "page /"},
+		{"/debug/%3Cx%3E/a/1", 200, "page /a/1"},
+		{"/debug/pprof/", 200, "goroutine?debug=1"},
+	} {
+		if status, body := ask("GET", tt.path, ""); status != tt.status || !strings.Contains(body, tt.body) {
+			t.Errorf("GET %s: %d %.200q, want %d with %q", tt.path, status, body, tt.status, tt.body)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a page without a slash at its beginning is taken")
+		}
+	}()
+	admin.New(&admin.Options{Pages: map[string]http.Handler{"debug": page}})
+}
+
 func TestLevel(t *testing.T) {
 	var log bytes.Buffer
 	var level slog.LevelVar

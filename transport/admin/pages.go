@@ -4,26 +4,32 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 )
 
 // maxLevel bounds the body of a new level: "DEBUG-4" and the like.
 const maxLevel = 32
 
-func index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(w, `<!doctype html><title>admin</title><ul>
-<li><a href="metrics">metrics</a>
-<li><a href="livez">livez</a>
-<li><a href="readyz">readyz</a>
-<li><a href="log/level">log/level</a>
-<li><a href="buildinfo">buildinfo</a>
-<li><a href="debug/pprof/">debug/pprof</a>
-</ul>
-`)
+// index lists the pages, and those of the options.
+func index(more []string) http.Handler {
+	var page strings.Builder
+	page.WriteString("<!doctype html><title>admin</title><ul>\n")
+	for _, path := range append([]string{
+		"metrics", "livez", "readyz", "log/level", "buildinfo", "debug/pprof/",
+	}, more...) {
+		path = html.EscapeString(strings.TrimPrefix(path, "/"))
+		fmt.Fprintf(&page, "<li><a href=\"%s\">%s</a>\n", path, path)
+	}
+	page.WriteString("</ul>\n")
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, page.String())
+	})
 }
 
 func buildInfo(w http.ResponseWriter, _ *http.Request) {

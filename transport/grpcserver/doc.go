@@ -49,5 +49,7 @@
 //
 // # What it does not do
 //
-// No reflection by itself (reflection.Register takes a Server; a rule says who may ask), no gRPC-Web, no xDS.
+// Nothing that a caller could ask it about itself, unless it is registered: reflection.RegisterV1 takes a Server, and so
+// does RegisterChannelzServiceToServer; a rule says who may ask. Package channelz below shows the same on a private HTTP
+// port. No gRPC-Web, no xDS.
 package grpcserver
