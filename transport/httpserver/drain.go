@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,9 @@ const (
 	lastChance = 250 * time.Millisecond
 	// pollInterval is how often the server looks whether the last request has ended.
 	pollInterval = 5 * time.Millisecond
+	// freshFor is how long a connection may take to bring its first request once the server drains. net/http gives it
+	// five seconds, and drops the request if it comes meanwhile.
+	freshFor = time.Second
 )
 
 type drainingKey struct{}
@@ -28,35 +32,83 @@ func Draining(ctx context.Context) <-chan struct{} {
 // errCutOff is why the context of a request ends that DrainTimeout did not suffice for.
 var errCutOff = errors.New("httpserver: cut off: the server is stopping")
 
+// DrainError is what [Server.Run] returns when it had to cut off what did not end in time. It matches
+// context.DeadlineExceeded.
+type DrainError struct {
+	After    time.Duration // the time that they had
+	Requests int           // requests whose answer had not begun, over HTTP/1 and HTTP/2
+	Streams  int           // requests whose answer had begun: event streams, downloads
+	Hijacked int           // connections that a handler had taken over, whether or not it had returned
+}
+
+func (e *DrainError) Error() string {
+	var parts []string
+	for _, kind := range []struct {
+		n    int
+		name string
+	}{{e.Requests, "requests"}, {e.Streams, "streams"}, {e.Hijacked, "hijacked connections"}} {
+		if kind.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", kind.n, kind.name))
+		}
+	}
+	return fmt.Sprintf("%s cut off after %v: %v", strings.Join(parts, ", "), e.After, context.DeadlineExceeded)
+}
+
+// Unwrap returns context.DeadlineExceeded.
+func (e *DrainError) Unwrap() error { return context.DeadlineExceeded }
+
 // drain ends srv within DrainTimeout and lastChance. Its time counts from the end of ctx, not by ctx.
-func (s *Server) drain(ctx context.Context, srv *http.Server, cancel context.CancelCauseFunc) error {
-	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), max(s.opts.DrainTimeout, 0))
+func (s *Server) drain(ctx context.Context, srv *http.Server, open *conns, cancel context.CancelCauseFunc) error {
+	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), s.opts.DrainTimeout)
 	defer stop()
+	// The listener goes first and net/http is told later: once it knows, it drops requests that it is about to read.
+	s.leaving.Store(true)
+	lnErr := open.Close()
+	close(s.draining)
+	s.settle(limited, open)
 	err := srv.Shutdown(limited)
 	if err == nil {
 		// Shutdown does not count connections that a handler took over.
-		err = s.idle(limited)
+		err = wait(limited, func() bool { return s.load.total() == 0 && open.count(connHijacked) == 0 })
 	}
 	if err == nil {
-		return nil
+		return lnErr
 	}
-	left := s.active.Load()
+	cut := &DrainError{
+		After:    s.opts.DrainTimeout,
+		Requests: int(s.load.requests.Load()),
+		Streams:  int(s.load.streams.Load()),
+		Hijacked: max(int(s.load.hijacked.Load()), open.count(connHijacked)),
+	}
 	cancel(errCutOff)
 	closeErr := srv.Close()
+	open.closeAll(connHijacked, 0)
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), lastChance)
 	defer stop()
-	_ = s.idle(last) // it changes nothing: they are cut off
-	if left == 0 {
-		return closeErr // idle connections alone were left, which is no loss
+	_ = wait(last, func() bool { return s.load.total() == 0 }) // it changes nothing: they are cut off
+	if *cut == (DrainError{After: cut.After}) {
+		return errors.Join(lnErr, closeErr) // idle connections alone were left, which is no loss
 	}
-	return errors.Join(fmt.Errorf("%d requests cut off after %v: %w", left, s.opts.DrainTimeout, err), closeErr)
+	return errors.Join(cut, lnErr, closeErr)
 }
 
-// idle waits until no request runs.
-func (s *Server) idle(ctx context.Context) error {
+// settle waits for the requests that are about to be read: until each new connection has brought one and what runs has
+// ended, which also ends connections that are kept alive, or else for freshFor. New connections that bring none are
+// closed.
+func (s *Server) settle(ctx context.Context, open *conns) {
+	limited, stop := context.WithTimeout(ctx, freshFor)
+	defer stop()
+	_ = wait(limited, func() bool {
+		return open.closeAll(connFresh, freshFor) == 0 && s.load.total() == 0
+	})
+	open.closeAll(connFresh, 0)
+}
+
+// wait returns nil as soon as done says so, or the error of ctx.
+func wait(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	for s.active.Load() > 0 {
+	for !done() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

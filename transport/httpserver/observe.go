@@ -85,6 +85,7 @@ type observer struct {
 	auth    *authenticator // nil checks nobody
 	open    bool           // the options said Unauthenticated
 	maxBody int64          // 0 leaves the body alone, negative lets endpoints alone set limits
+	load    *load          // nil counts nothing
 }
 
 func newObserver(o ObserveOptions) (*observer, error) {
@@ -143,6 +144,8 @@ type exchange struct {
 func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	x := &exchange{start: time.Now(), method: methodOf(r.Method)}
 	x.recorder.w = w
+	x.recorder.place = o.load.enter()
+	defer x.recorder.place.leave()
 	if o.tracer != nil {
 		active := o.active[x.method]
 		active.Inc()

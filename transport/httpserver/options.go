@@ -17,20 +17,33 @@ const (
 	defaultAddr              = ":8080"
 	defaultMaxBody           = 1 << 20
 	defaultMaxHeaderBytes    = 128 << 10
+	defaultMaxConns          = 10_000 // some 200 MB of buffers and stacks
 	defaultReadHeaderTimeout = 10 * time.Second
 	defaultReadTimeout       = 30 * time.Second
 	defaultWriteTimeout      = 60 * time.Second
 	defaultIdleTimeout       = 120 * time.Second // above the 60s of common balancers: the client side closes first
 	defaultDrainTimeout      = 25 * time.Second  // Kubernetes kills after 30
+
+	// http2Ping is how long an HTTP/2 connection may be silent before it is asked whether the other side lives, and how
+	// long that may take to answer.
+	http2Ping = 15 * time.Second
 )
 
 // Options of a [Server].
 type Options struct {
-	// Addr to listen on. Empty means ":8080"; port 0 means any free port, which [Server.Addr] tells.
+	// Addr to listen on. Empty means ":8080"; port 0 means any free port, which [Server.Addr] tells. "unix:" and a path
+	// mean a unix socket: a socket that nobody listens on any longer is replaced.
 	Addr string
-	// TLS makes the server speak TLS, with HTTP/2. It needs a certificate, or a function that gets one. Nil means
-	// cleartext HTTP/1.1.
+	// TLS makes the server speak TLS, with HTTP/2. It needs a certificate, or a function that gets one, such as that of
+	// a mtls.Files, which follows its files. Nil means cleartext.
 	TLS *tls.Config
+	// Protocols says which versions of HTTP the server speaks. Nil means HTTP/1.1, and over TLS HTTP/2. Cleartext HTTP/2
+	// (h2c, by prior knowledge) needs UnencryptedHTTP2 set here.
+	Protocols *http.Protocols
+	// MaxConns bounds the connections that are open at a time, those that handlers took over among them. One too many
+	// is not refused: the system holds it until another one ends, and refuses it only when its own queue (listen(2))
+	// is full, too. Idle ones count until IdleTimeout. Zero means 10,000; negative means no limit.
+	MaxConns int
 
 	// Verifier checks the bearer token of every request that has one; see [Authenticate] for who passes without.
 	// Nil needs Unauthenticated.
@@ -101,6 +114,7 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	o.MaxConns = orDefault(o.MaxConns, defaultMaxConns)
 	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, defaultMaxHeaderBytes)
 	o.ReadHeaderTimeout = orDefault(o.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	o.ReadTimeout = orDefault(o.ReadTimeout, defaultReadTimeout)

@@ -17,7 +17,7 @@ type Server struct {
 	err     error // what was wrong with the options
 
 	running  atomic.Bool
-	active   atomic.Int64  // requests
+	load     load
 	leaving  atomic.Bool   // Drain was called
 	ready    chan struct{} // closed when listening
 	draining chan struct{} // closed when the listener is
@@ -56,11 +56,11 @@ func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 	}
 	obs.open = s.opts.Unauthenticated
 	obs.maxBody = s.opts.MaxBody
+	obs.load = &s.load
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.active.Add(1)
-		defer s.active.Add(-1)
-		if s.leaving.Load() && r.ProtoMajor == 1 {
-			// The client's next request finds its way to another replica, before this connection is cut.
+		if s.leaving.Load() {
+			// The client's next request finds its way to another replica, before this connection is cut. Over HTTP/2 the
+			// header is not sent: net/http turns it into a GOAWAY, which lets the streams that are open end.
 			w.Header().Set("Connection", "close")
 		}
 		obs.serve(w, r, h)
@@ -68,13 +68,14 @@ func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 }
 
 // Run listens and serves until ctx ends, then drains: it closes the listener, closes the channel of [Draining], and
-// waits up to DrainTimeout for the requests that run. What is left then has its context cancelled and its connection
-// closed, and Run returns an error that says how many there were and matches context.DeadlineExceeded. Otherwise the
-// end of ctx is no error.
+// waits up to DrainTimeout for the requests that run, streams and HTTP/2 among them, and for the connections that
+// handlers took over. Connections that have not brought a request within a second are closed. What is left at the end
+// has its context cancelled and its connection closed, and Run returns a [*DrainError] that counts it. Otherwise the end
+// of ctx is no error.
 //
 // The contexts of requests have the values of ctx. A handler that ignores its cancelled context cannot be ended: Run
 // gives it a last quarter of a second and leaves it behind. A ctx that has ended already is a clean end without
-// listening. Run can be called once.
+// listening. Run or Serve can be called once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.run(ctx); err != nil {
 		return fmt.Errorf("httpserver: %s: %w", s.opts.Addr, err)
@@ -82,17 +83,24 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// Serve is Run on a listener of the caller's: one that a supervisor opened, one in memory, a unix socket with a mode of
+// its own. It closes ln also where it does not get to serve; to keep a socket open from one server to the next, give
+// each a listener whose Close does not close the socket. With TLS in the options ln is the plain listener.
+//
+// A connection that a handler takes over has all methods of the one that ln accepted, if that is of package net, and
+// those of net.Conn else; NetConn() returns the accepted one.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if err := s.serveGiven(ctx, ln); err != nil {
+		return fmt.Errorf("httpserver: %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
 func (s *Server) run(ctx context.Context) error {
-	if s.running.Swap(true) {
-		return errors.New("it ran already")
+	if err := s.start(); err != nil || ctx.Err() != nil {
+		return err
 	}
-	if s.err != nil {
-		return s.err
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.Addr)
+	ln, err := listen(ctx, s.opts.Addr)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -102,14 +110,29 @@ func (s *Server) run(ctx context.Context) error {
 	return s.serveOn(ctx, ln)
 }
 
+func (s *Server) serveGiven(ctx context.Context, ln net.Listener) error {
+	if err := s.start(); err != nil || ctx.Err() != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return s.serveOn(ctx, ln)
+}
+
+// start notes that the server runs, and returns what was wrong before.
+func (s *Server) start() error {
+	if s.running.Swap(true) {
+		return errors.New("it ran already")
+	}
+	return s.err
+}
+
 // serveOn serves ln, and closes it.
 func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	base, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), drainingKey{}, s.draining))
 	defer cancel(errCutOff)
 	srv := s.httpServer(base)
-	srv.RegisterOnShutdown(func() { close(s.draining) }) // which net/http calls once it has closed the listener
+	open := watch(ln, s.opts.MaxConns)
 	served := make(chan error, 1)
-	go func() { served <- s.serve(srv, ln) }()
+	go func() { served <- s.serve(srv, open) }()
 	s.addr = ln.Addr()
 	close(s.ready)
 	select {
@@ -117,10 +140,8 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 		return errors.Join(err, srv.Close())
 	case <-ctx.Done():
 	}
-	err := s.drain(ctx, srv, cancel)
-	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
+	err := s.drain(ctx, srv, open, cancel)
+	<-served // says that the listener is closed
 	return err
 }
 
@@ -135,6 +156,12 @@ func (s *Server) httpServer(base context.Context) *http.Server {
 		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnState:         noteState,
+		Protocols:         s.opts.Protocols,
+		HTTP2: &http.HTTP2Config{
+			// A stream is bounded by WriteTimeout, a connection whose other side is gone by these.
+			SendPingTimeout: http2Ping, PingTimeout: http2Ping, WriteByteTimeout: s.opts.WriteTimeout,
+		},
 	}
 	if s.opts.ReadHeaderTimeout == 0 {
 		srv.ReadHeaderTimeout = -1 // zero would mean ReadTimeout
@@ -155,12 +182,12 @@ func (s *Server) serve(srv *http.Server, ln net.Listener) error {
 // Ready returns a channel that is closed when the server listens.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Drain says that the end is near: from now on each HTTP/1 answer ends its connection, so that clients come back to
-// another replica. The server goes on to accept and serve until the context of Run ends. It returns at once and may
+// Drain says that the end is near: from now on each answer ends its connection, an HTTP/2 one once its open streams have
+// ended, so that clients come back to another replica. The server goes on to accept and serve until the context of Run ends. It returns at once and may
 // be called any number of times.
 func (s *Server) Drain() { s.leaving.Store(true) }
 
-// Addr returns the address that the server listens on, such as "127.0.0.1:43210". It is "" until Ready.
+// Addr returns the address that the server listens on, such as "127.0.0.1:43210", or the path of its unix socket. It is "" until Ready.
 func (s *Server) Addr() string {
 	select {
 	case <-s.ready:

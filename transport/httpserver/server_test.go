@@ -35,7 +35,7 @@ func startPiped(t *testing.T, h http.Handler, o httpserver.Options) *piped {
 	p.client = &http.Client{Transport: tr}
 	ctx, cancel := context.WithCancel(t.Context())
 	p.stop = cancel
-	go func() { p.ended <- p.ServeOn(ctx, p.ln) }()
+	go func() { p.ended <- p.Serve(ctx, p.ln) }()
 	t.Cleanup(tr.CloseIdleConnections)
 	<-p.Ready()
 	return p
@@ -407,7 +407,7 @@ func TestServerRun(t *testing.T) {
 		ln := pipenet.New()
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "v"))
 		ended := make(chan error, 1)
-		go func() { ended <- s.ServeOn(ctx, ln) }()
+		go func() { ended <- s.Serve(ctx, ln) }()
 		tr := ln.Transport()
 		resp, err := (&http.Client{Transport: tr}).Get("http://x/")
 		if err != nil {

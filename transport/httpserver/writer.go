@@ -16,6 +16,7 @@ type recorder struct {
 	hijacked bool
 	broken   bool // the handler panicked after the header was written
 	panicked *panicInfo
+	place    place
 }
 
 // Unwrap is how http.ResponseController reaches the connection.
@@ -78,7 +79,10 @@ func (rec *recorder) flush() error {
 
 func (rec *recorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(rec.w).Hijack()
-	rec.hijacked = rec.hijacked || err == nil
+	if err == nil && !rec.hijacked {
+		rec.hijacked = true
+		rec.place.move((*load).hijackers)
+	}
 	return conn, rw, err
 }
 
