@@ -92,8 +92,8 @@ func failSpan(span trace.Span, err error, kind string) {
 	span.SetStatus(codes.Error, err.Error())
 }
 
-// errorType classifies err for a label: these nine values, "" for success, and "_OTHER" as the semantic conventions call
-// what has no better name.
+// errorType classifies err for a label: these nine values, "" for success, and "_OTHER" as the semantic conventions
+// call what has no better name.
 func errorType(err error) string {
 	switch {
 	case err == nil:

@@ -70,7 +70,9 @@ func TestBaggageLeavesOnlyAsThePropagatorSays(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem := &mempubsub.Broker{}
-			sub, err := mem.Subscribe(t.Context(), driver.SubscribeOptions{Topic: "t", Name: "s", Lease: time.Minute, MaxInFlight: 10})
+			sub, err := mem.Subscribe(t.Context(), driver.SubscribeOptions{
+				Topic: "t", Name: "s", Lease: time.Minute, MaxInFlight: 10,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -77,7 +77,7 @@ func commitUnknown(ctx context.Context, err error) bool {
 	// that ends while COMMIT is awaited as "conn closed", safe to retry.
 	var ofConn interface{ SafeToRetry() bool }
 	var n net.Error
-	return errors.As(err, &ofConn) || errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.Canceled) ||
+	return errors.As(err, &ofConn) || errors.As(err, &n) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }

@@ -19,7 +19,8 @@ func TestServerThatIsDownAtTheStart(t *testing.T) {
 	n := startServer(t)
 	url := n.s.ClientURL()
 	n.stop()
-	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	nc, err := nats.Connect(url,
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

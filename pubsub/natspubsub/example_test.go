@@ -30,7 +30,9 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	client := pubsub.NewClient(natspubsub.New(js, nil), &pubsub.Options{Source: "/orders", Registerer: prometheus.NewRegistry()})
+	client := pubsub.NewClient(natspubsub.New(js, nil), &pubsub.Options{
+		Source: "/orders", Registerer: prometheus.NewRegistry(),
+	})
 
 	ctx, stop := context.WithCancel(context.Background())
 	sub := client.Subscribe("order.placed", "inventory", func(_ context.Context, m *pubsub.Message) error {
@@ -56,7 +58,9 @@ func exampleServer() (url string, stop func()) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+	})
 	if err != nil {
 		panic(err)
 	}

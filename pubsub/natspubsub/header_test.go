@@ -31,7 +31,9 @@ func TestHeaderBinding(t *testing.T) {
 			t.Errorf("%q came back as %q", in, got)
 		}
 	}
-	h := encodeHeader(driver.Message{Attributes: map[string]string{"content-type": "text/plain; a=%41", "tracestate": "a=b c"}})
+	h := encodeHeader(driver.Message{Attributes: map[string]string{
+		"content-type": "text/plain; a=%41", "tracestate": "a=b c",
+	}})
 	if h["content-type"][0] != "text/plain; a=%41" || h["tracestate"][0] != "a=b c" {
 		t.Errorf("header %v, want content type and trace state as they are", h)
 	}
@@ -39,7 +41,8 @@ func TestHeaderBinding(t *testing.T) {
 
 func TestStrangersHeader(t *testing.T) {
 	got := decodeHeader(nats.Header{
-		"Content-Type": {"text/plain"}, "X-Twice": {"first", "second"}, "Nats-Msg-Id": {"1"}, "user": {"lower"}, "User": {"upper"},
+		"Content-Type": {"text/plain"}, "X-Twice": {"first", "second"}, "Nats-Msg-Id": {"1"},
+		"user": {"lower"}, "User": {"upper"},
 		"Empty": {}, "Odd": {"100% %4"},
 	})
 	want := map[string]string{"content-type": "text/plain", "x-twice": "first", "user": "lower", "odd": "100% %4"}

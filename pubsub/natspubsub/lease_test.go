@@ -19,7 +19,8 @@ func TestMessageOfAKilledProcessComesBackAfterItsLease(t *testing.T) {
 	const lease = time.Second
 	begun := make(chan struct{}, 1)
 	release := make(chan struct{})
-	sub := newClient(natspubsub.New(jetStream(t, victim), nil)).Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {
+	client := newClient(natspubsub.New(jetStream(t, victim), nil))
+	sub := client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {
 		begun <- struct{}{}
 		<-release
 		return nil
@@ -83,7 +84,9 @@ func TestLastDeliveryIsNotDropped(t *testing.T) {
 		}
 	}
 	run(t, client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error { return errors.New("boom") },
-		&pubsub.SubscriptionOptions{Lease: 10 * lease, Retry: pubsub.Retry{MaxAttempts: 3, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}}))
+		&pubsub.SubscriptionOptions{Lease: 10 * lease, Retry: pubsub.Retry{
+			MaxAttempts: 3, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond,
+		}}))
 	select {
 	case m := <-letters:
 		if m.ID != "poison" || m.DeadLetter.Attempts != 6 || m.DeadLetter.Position != "orders/1" {

@@ -22,13 +22,15 @@ func TestTooLargeIsAPlainErrorAndNothingElse(t *testing.T) {
 	n.conn.SetDisconnectErrHandler(func(*nats.Conn, error) { disconnects.Add(1) })
 	n.conn.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) { errs.Add(1) })
 	client := newClient(natspubsub.New(jetStream(t, n.conn), nil))
-	large := &pubsub.Message{Data: make([]byte, n.conn.MaxPayload()), Metadata: map[string]string{"pad": strings.Repeat("x", 200)}}
+	most := n.conn.MaxPayload()
+	large := &pubsub.Message{Data: make([]byte, most), Metadata: map[string]string{"pad": strings.Repeat("x", 200)}}
 	err := client.Publish(t.Context(), "orders", large)
 	var tooLarge *pubsub.TooLargeError
-	if !errors.As(err, &tooLarge) || !resilience.IsPermanent(err) || tooLarge.Bytes <= tooLarge.Limit || int64(tooLarge.Limit) != n.conn.MaxPayload() {
+	if !errors.As(err, &tooLarge) || !resilience.IsPermanent(err) ||
+		tooLarge.Bytes <= tooLarge.Limit || int64(tooLarge.Limit) != most {
 		t.Errorf("Publish = %v, want a permanent *TooLargeError", err)
 	}
-	if err := client.Publish(t.Context(), "orders", &pubsub.Message{Data: make([]byte, n.conn.MaxPayload()/2)}); err != nil {
+	if err := client.Publish(t.Context(), "orders", &pubsub.Message{Data: make([]byte, most/2)}); err != nil {
 		t.Errorf("the next Publish = %v, want nil", err)
 	}
 	if d, e := disconnects.Load(), errs.Load(); d != 0 || e != 0 {
@@ -55,7 +57,9 @@ func TestSizeIsExact(t *testing.T) {
 
 func TestStreamsLimitCountsToo(t *testing.T) {
 	n := startServer(t)
-	b := natspubsub.New(jetStream(t, n.conn), &natspubsub.Options{Stream: func(_ string, c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }})
+	b := natspubsub.New(jetStream(t, n.conn), &natspubsub.Options{
+		Stream: func(_ string, c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 },
+	})
 	err := b.Publish(t.Context(), "orders", []driver.Message{{ID: "1", Data: make([]byte, 1000)}})
 	var tooLarge *driver.TooLargeError
 	if !errors.As(err, &tooLarge) || tooLarge.Limit != 1000 {

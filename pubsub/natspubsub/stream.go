@@ -143,7 +143,9 @@ func belongs(c jetstream.ConsumerConfig, topic, name string) error {
 	case len(filters) > 1 || len(filters) == 1 && filters[0] != topic:
 		return permanentError{fmt.Errorf("consumer %q exists for %v", c.Durable, filters)}
 	case c.AckPolicy != jetstream.AckExplicitPolicy || c.DeliverSubject != "":
-		return permanentError{fmt.Errorf("consumer %q exists and is no pull consumer with explicit acknowledgement", c.Durable)}
+		return permanentError{
+			fmt.Errorf("consumer %q exists and is no pull consumer with explicit acknowledgement", c.Durable),
+		}
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ func TestStreams(t *testing.T) {
 	n := startServer(t)
 	js := jetStream(t, n.conn)
 	t.Run("ThatHoldTheSubjectAreUsed", func(t *testing.T) {
-		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVERYTHING", Subjects: []string{"shared.>"}}); err != nil {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVERYTHING", Subjects: []string{"shared.>"}})
+		if err != nil {
 			t.Fatal(err)
 		}
 		b := natspubsub.New(js, nil)
@@ -47,8 +48,8 @@ func TestStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := s.CachedInfo().Config; c.Storage != jetstream.MemoryStorage || !slices.Equal(c.Subjects, []string{"mine", "other"}) ||
-			c.MaxAge != 7*24*time.Hour || c.Duplicates != 2*time.Minute {
+		c := s.CachedInfo().Config
+		if c.Storage != jetstream.MemoryStorage || !slices.Equal(c.Subjects, []string{"mine", "other"}) || c.MaxAge != 7*24*time.Hour || c.Duplicates != 2*time.Minute {
 			t.Errorf("stream %+v, want our changes and the other defaults", c)
 		}
 	})
@@ -63,7 +64,9 @@ func TestStreams(t *testing.T) {
 		}
 	})
 	t.Run("WithoutTheTopicAreRefused", func(t *testing.T) {
-		b := natspubsub.New(js, &natspubsub.Options{Stream: func(_ string, c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere"} }})
+		b := natspubsub.New(js, &natspubsub.Options{
+			Stream: func(_ string, c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere"} },
+		})
 		if err := b.Declare(t.Context(), []string{"here"}); !resilience.IsPermanent(err) {
 			t.Errorf("Declare = %v, want a permanent error", err)
 		}
@@ -93,7 +96,9 @@ func TestConsumersOfCollidingNamesAreRefused(t *testing.T) {
 	n := startServer(t)
 	b := natspubsub.New(jetStream(t, n.conn), nil)
 	open(t, b, "orders", "a.b", time.Minute)
-	_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{Topic: "orders", Name: "a_b", Lease: time.Minute, MaxInFlight: 1})
+	_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+		Topic: "orders", Name: "a_b", Lease: time.Minute, MaxInFlight: 1,
+	})
 	if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), `belongs to subscription "a.b"`) {
 		t.Errorf("Subscribe = %v, want a permanent error that names the owner", err)
 	}

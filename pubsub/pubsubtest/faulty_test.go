@@ -19,7 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t *testing.T, b driver.Broker) driver.Subscription {
 	t.Helper()
-	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{Topic: "t", Name: "s", Lease: time.Minute, MaxInFlight: 100})
+	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+		Topic: "t", Name: "s", Lease: time.Minute, MaxInFlight: 100,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,8 @@ func faultyDuplicates(t *testing.T) {
 			twice += n - 1
 		}
 		if len(got) != 500 || twice < 25 || twice > 100 || twice != f.Faults().Duplicated {
-			t.Errorf("%d messages, %d of them twice, %d counted, want 500, about 50, the same", len(got), twice, f.Faults().Duplicated)
+			t.Errorf("%d messages, %d of them twice, %d counted, want 500, about 50, the same",
+				len(got), twice, f.Faults().Duplicated)
 		}
 		return got
 	}
@@ -104,14 +107,16 @@ func faultyDuplicatesOnce(t *testing.T) {
 		t.Fatalf("Receive = %v, %v, want a copy at attempt 2", copies, err)
 	}
 	// Of a copy the broker knows nothing, so nothing may become of it.
-	if err := errors.Join(s.Ack(t.Context(), copies), s.Extend(t.Context(), copies), s.Release(t.Context(), copies, 0)); err != nil {
+	ctx := t.Context()
+	if err := errors.Join(s.Ack(ctx, copies), s.Extend(ctx, copies), s.Release(ctx, copies, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Release(t.Context(), first, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := drain(t, s); got["0"] != 1 || f.Faults().Duplicated != 1 {
-		t.Errorf("received %v after the release, %d duplicated, want the message once more and no second copy", got, f.Faults().Duplicated)
+		t.Errorf("received %v after the release, %d duplicated, want the message once more and no second copy",
+			got, f.Faults().Duplicated)
 	}
 }
 

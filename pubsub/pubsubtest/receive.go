@@ -115,7 +115,8 @@ func takesAStrangersMessage(f *fixture) {
 	f.Stranger(f, f.topic, []byte("hello"))
 	d := r.receive(1)[0]
 	if string(d.Data) != "hello" || d.Position == "" || d.Attributes["ce-id"] != "" {
-		f.Errorf("received %q at %q with attributes %v, want the bytes, a position and no ID", d.Data, d.Position, d.Attributes)
+		f.Errorf("received %q at %q with attributes %v, want the bytes, a position and no ID",
+			d.Data, d.Position, d.Attributes)
 	}
 	r.ack(d)
 }

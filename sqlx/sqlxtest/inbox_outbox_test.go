@@ -106,6 +106,7 @@ func (b *inboxBench) wantEvents(box *outbox.Outbox, client *pubsub.Client, cause
 		b.Error(err)
 	}
 	if len(ids) != len(causes) || len(events) != 0 || b.count("mainstay_outbox") != 0 {
-		b.Errorf("%d events, %d more, and %d left, want %d, 0, 0", len(ids), len(events), b.count("mainstay_outbox"), len(causes))
+		b.Errorf("%d events, %d more, and %d left, want %d, 0, 0",
+			len(ids), len(events), b.count("mainstay_outbox"), len(causes))
 	}
 }

@@ -37,7 +37,8 @@ func TestRelay(t *testing.T) {
 	t.Run("FinishesTheBatchUnderWay", drains)
 	t.Run("FailsAtOnceWithoutTables", func(t *testing.T) {
 		sqlxtest.Each(t, func(t *testing.T, db *sql.DB, d sqlx.Dialect) {
-			err := outbox.New(db, d, nil).Relay(newBroker(), &outbox.RelayOptions{Registerer: prometheus.NewRegistry()}).Run(t.Context())
+			o := &outbox.RelayOptions{Registerer: prometheus.NewRegistry()}
+			err := outbox.New(db, d, nil).Relay(newBroker(), o).Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "Migrate") {
 				t.Errorf("Run = %v, want an error that names Migrate", err)
 			}
@@ -206,7 +207,8 @@ func poisoned(t *testing.T) {
 			t.Errorf("stored = %q, want %q", got, want)
 		}
 		eventually(t, func() bool {
-			return number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE parked_ms > 0 AND error LIKE '%2097152 bytes%'`) == 1
+			return number(t, db, `SELECT count(*) FROM mainstay_outbox
+				WHERE parked_ms > 0 AND error LIKE '%2097152 bytes%'`) == 1
 		})
 		if got := number(t, db, `SELECT count(*) FROM mainstay_outbox`); got != 1 {
 			t.Errorf("%d rows are left, want the one set aside", got)
@@ -385,7 +387,8 @@ func cutOff(t *testing.T) {
 		}
 		other.set(func(context.Context, string, []*pubsub.Message) error {
 			if err := batch.Err(); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("another replica sends, and the context of the batch under way = %v, want %v", err, context.DeadlineExceeded)
+				t.Errorf("another replica sends, and the context of the batch under way = %v, want %v",
+					err, context.DeadlineExceeded)
 			}
 			return nil
 		})

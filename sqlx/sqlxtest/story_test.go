@@ -183,7 +183,9 @@ func noTrace(t *testing.T) {
 	db := sqlxtest.SQLite(t)
 	box := newBox(t, db, sqlx.SQLite)
 	tp := sdktrace.NewTracerProvider()
-	client := pubsub.NewClient(&mempubsub.Broker{}, &pubsub.Options{Registerer: prometheus.NewRegistry(), TracerProvider: tp})
+	client := pubsub.NewClient(&mempubsub.Broker{}, &pubsub.Options{
+		Registerer: prometheus.NewRegistry(), TracerProvider: tp,
+	})
 	got := make(chan *pubsub.Message, 1)
 	defer start(t, client.Subscribe("orders", "watch", func(_ context.Context, m *pubsub.Message) error {
 		got <- m
@@ -254,7 +256,8 @@ func storedBaggage(t *testing.T) {
 			if got := number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE envelope LIKE '%4711%'`); got != 0 {
 				t.Errorf("%d rows hold what is not listed, want none", got)
 			}
-			if got := number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE envelope LIKE '`+tt.pattern+`'`); got != tt.rows {
+			got := number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE envelope LIKE $1`, tt.pattern)
+			if got != tt.rows {
 				t.Errorf("%d rows are like %s, want %d", got, tt.pattern, tt.rows)
 			}
 		})
