@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/mainstay-go/mainstay/transport"
 )
 
 // Other is the method label of what is not registered (attribute rpc.method of the semantic conventions).
@@ -12,14 +14,16 @@ const Other = "_OTHER"
 // maxOriginal bounds what is kept of a method name that somebody made up.
 const maxOriginal = 256
 
-// codeNames are those of gRPC's statuscodes.md, which the semantic conventions refer to.
-var codeNames = [...]string{
-	codes.OK: "OK", codes.Canceled: "CANCELLED", codes.Unknown: "UNKNOWN", codes.InvalidArgument: "INVALID_ARGUMENT",
-	codes.DeadlineExceeded: "DEADLINE_EXCEEDED", codes.NotFound: "NOT_FOUND", codes.AlreadyExists: "ALREADY_EXISTS",
-	codes.PermissionDenied: "PERMISSION_DENIED", codes.ResourceExhausted: "RESOURCE_EXHAUSTED",
-	codes.FailedPrecondition: "FAILED_PRECONDITION", codes.Aborted: "ABORTED", codes.OutOfRange: "OUT_OF_RANGE",
-	codes.Unimplemented: "UNIMPLEMENTED", codes.Internal: "INTERNAL", codes.Unavailable: "UNAVAILABLE",
-	codes.DataLoss: "DATA_LOSS", codes.Unauthenticated: "UNAUTHENTICATED",
+// codeNames are those of gRPC's statuscodes.md, which the semantic conventions refer to: the names of the table in
+// package transport, in capitals.
+var codeNames = namesOf()
+
+func namesOf() (names [codes.Unauthenticated + 1]string) {
+	for c := range names {
+		names[c] = strings.ToUpper(transport.Code(c).String()) //nolint:gosec // of seventeen
+	}
+	names[codes.Canceled] = "CANCELLED" // which Go spells with one L
+	return names
 }
 
 // CodeName returns the name of c, "UNKNOWN" for a number that gRPC does not define.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/internal/problem"
 	"github.com/mainstay-go/mainstay/transport/internal/rpc"
 )
 
@@ -96,6 +99,46 @@ func TestStatus(t *testing.T) {
 		raw, err := proto.Marshal(st.Proto())
 		if err != nil || len(raw) > 6<<10 || len(rpc.FromStatus(st).Fields) == 0 {
 			t.Errorf("%d bytes, %v, want fields in at most 6 KiB", len(raw), err)
+		}
+	})
+}
+
+// TestBothWires sends every code over gRPC, on over HTTP, and back over gRPC, as a chain of services does.
+func TestBothWires(t *testing.T) {
+	for c := transport.Canceled; c <= transport.Unauthenticated; c++ {
+		want := &transport.Error{
+			Code: c, Message: "no fish", Delay: 2 * time.Second, Remote: true,
+			Fields: []transport.FieldViolation{{Field: "sku", Description: "is required"}},
+		}
+		over := rpc.FromStatus(rpc.ToStatus(want))
+		rec := httptest.NewRecorder()
+		problem.Write(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), c.HTTPStatus(), over)
+		res := rec.Result()
+		over = problem.Read(res)
+		res.Body.Close()
+		if res.StatusCode != c.HTTPStatus() {
+			t.Errorf("%v is HTTP %d, want %d", c, res.StatusCode, c.HTTPStatus())
+		}
+		got := rpc.FromStatus(rpc.ToStatus(over))
+		if got.Code != want.Code || got.Message != want.Message || got.Delay != want.Delay || !got.Remote ||
+			!reflect.DeepEqual(got.Fields, want.Fields) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+// FuzzNames takes the method that a stranger calls.
+func FuzzNames(f *testing.F) {
+	for _, s := range []string{"/p.S/M", "", "/", "//", "p", "/\xff\xfe/x", "/" + strings.Repeat("ä", 300) + "/b", "/a/b/c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, full string) {
+		if got := rpc.Original(full); !utf8.ValidString(got) || len(got) > 3*256 {
+			t.Errorf("Original(%q) = %q, want UTF-8 and bounded", full, got)
+		}
+		service, method := rpc.Service(full), rpc.Method(full)
+		if !strings.HasPrefix(method, service) || strings.HasSuffix(service, "/") && !strings.Contains(method, "//") {
+			t.Errorf("Service(%q) = %q of %q", full, service, method)
 		}
 	})
 }
