@@ -2,15 +2,18 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/mainstay-go/mainstay/benchmarks/bench"
+	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
 
 // BenchmarkStack is for profiles; the comparison is the command's.
@@ -71,5 +74,32 @@ func TestNoSecondSpanInsideOtelhttp(t *testing.T) {
 	}
 	if !slices.Contains(s.Attributes(), attribute.String("http.route", userPattern)) {
 		t.Errorf("attributes: got %v, want the route", s.Attributes())
+	}
+}
+
+// TestRoutesOfChi: chi tells http.Request.Pattern to what it runs as its own middleware, and its RouteContext to a Route
+// function there.
+func TestRoutesOfChi(t *testing.T) {
+	for name, route := range map[string]func(*http.Request) string{
+		"ByPattern":      nil,
+		"ByRouteContext": func(r *http.Request) string { return chi.RouteContext(r.Context()).RoutePattern() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			spans := tracetest.NewSpanRecorder()
+			tel := newTelemetry(spans, io.Discard)
+			r := chi.NewRouter()
+			r.Use(httpserver.Observe(&httpserver.ObserveOptions{
+				Logger: slog.New(slog.DiscardHandler), TracerProvider: tel.tracer, Registerer: tel.metrics, Route: route,
+			}))
+			r.Route("/users", func(r chi.Router) { r.Get("/{id}", getUser) })
+			req, err := userRequest("http://users", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			serve(r, req)
+			if got, want := spans.Ended()[0].Name(), "GET "+userPattern; got != want {
+				t.Errorf("span: got %q, want %q", got, want)
+			}
+		})
 	}
 }
