@@ -61,7 +61,10 @@ func (c *caller) call() error {
 
 // cost calls for about d on this goroutine. What the garbage collector does meanwhile is part of it.
 func (c *caller) cost(d time.Duration) (total cost, err error) {
-	const batch = 512 // between two looks at the clocks
+	batch := 512 // between two looks at the clocks
+	if c.prepare != nil {
+		batch = 4096 // so that the garbage of the batch counts, and that of its preparation hardly does
+	}
 	runtime.GC()
 	n := 0
 	for start := time.Now(); time.Since(start) < d; n += batch {
@@ -69,6 +72,7 @@ func (c *caller) cost(d time.Duration) (total cost, err error) {
 			if err := c.prepare(batch); err != nil {
 				return cost{}, err
 			}
+			runtime.GC()
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -38,7 +38,7 @@ func measureOrder(ctx context.Context, w io.Writer, e effort, token, weak string
 		if err != nil {
 			return err
 		}
-		rows = append(rows, costRows(c.name, pairs, 0.80, 0.60)...)
+		rows = append(rows, costRows(c.name, pairs, 0.50, 0.50)...)
 	}
 	pairs, err := orderLoad(ctx, e, token)
 	if err != nil {

@@ -38,10 +38,10 @@ type ObserveOptions struct {
 	// Trust says whose word counts: see the package comment. It is asked once for each request, before anything else.
 	// Nil means that everybody's correlation ID and trace are continued, and nobody can force a trace to be kept.
 	Trust func(*http.Request) bool
-	// Route names the route of a request for routers that do not set Request.Pattern, such as "/users/{id}". It is
-	// asked once the handler has returned, with the request that the handler got. It must not return paths: past 1,000
-	// different routes it is "__other__". Where it returns "", and where it is nil, the route is what http.ServeMux or
-	// an httpapi endpoint says.
+	// Route names the route of a request, such as "/users/{id}", for routers that do not set Request.Pattern. It is
+	// asked once the handler has returned, with the request that the handler got: a router that hands a copy on is asked
+	// by a middleware inside of it, such as chi's Use takes. It must not return paths: past 1,000 different routes it is
+	// "__other__". Where it returns "", and where it is nil, the route is what http.ServeMux or an httpapi endpoint says.
 	Route func(*http.Request) string
 	// Quiet names requests that leave no span, and no access log line unless they fail (5xx), such as probes of health.
 	// They are counted all the same. Nil means none.
@@ -132,7 +132,6 @@ func newRecoverer(logger *slog.Logger) *observer {
 type exchange struct {
 	state reqstate.Context
 	recorder
-	body   body
 	echo   [1]string // the correlation ID, as the value of a response header
 	start  time.Time
 	method method
@@ -209,8 +208,7 @@ func (o *observer) authenticate(ctx context.Context, x *exchange, r *http.Reques
 	x.req = r.WithContext(ctx)
 	if o.maxBody != 0 && r.Body != nil && r.Body != http.NoBody {
 		x.state.WatchBody(o.maxBody)
-		x.body = body{from: r.Body, state: &x.state.State, header: x.recorder.w.Header(), req: r}
-		x.req.Body = &x.body
+		x.req.Body = &body{from: r.Body, state: &x.state.State, header: x.recorder.w.Header(), req: r}
 	}
 	if err != nil || o.auth == nil || known || o.auth.admits(x.req, next) {
 		return err

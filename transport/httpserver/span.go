@@ -109,24 +109,22 @@ func (x *exchange) endSpan(out *outcome) {
 	x.span.SetAttributes(attrs...)
 }
 
-// carrier spares the names that every request is asked for a new string in canonical form.
+// carrier spares the names that every request is asked for the way to canonical form.
 type carrier struct{ propagation.HeaderCarrier }
 
-func (c carrier) Get(key string) string { return c.HeaderCarrier.Get(canonical(key)) }
-
-// Values is for baggage, which may come in several headers.
-func (c carrier) Values(key string) []string { return c.HeaderCarrier.Values(canonical(key)) }
-
-func canonical(key string) string {
+func (c carrier) Get(key string) string {
 	switch key {
 	case "traceparent":
-		return "Traceparent"
+		key = "Traceparent"
 	case "tracestate":
-		return "Tracestate"
-	case "baggage":
-		return "Baggage"
+		key = "Tracestate"
+	default:
+		return c.HeaderCarrier.Get(key)
 	}
-	return key
+	if values := c.HeaderCarrier[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 func requestAttributes(m method, r *http.Request) []attribute.KeyValue {
