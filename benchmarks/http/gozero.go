@@ -13,6 +13,9 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
+// hushGoZero keeps go-zero, which is at work once it is linked, from printing how busy the machine is.
+func hushGoZero() { stat.DisableLog() }
+
 // goZeroStack is the chain that go-zero's rest.Server builds around a route by default, with its authentication, but
 // for shedding, which looks at how busy the machine is, and a benchmark makes it so. It carries no correlation ID and
 // checks neither issuer nor audience; it also has a breaker, a limit of connections and a time-out. Where its spans,
@@ -20,7 +23,6 @@ import (
 func goZeroStack(t telemetry) (http.Handler, error) {
 	otel.SetTracerProvider(t.tracer)
 	logx.SetWriter(logx.NewWriter(t.logs))
-	logx.DisableStat()
 	prometheus.Enable()
 	const name = "users"
 	metrics := stat.NewMetrics(name)

@@ -60,6 +60,7 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer, e effort) error {
+	hushGoZero()
 	fmt.Fprintf(w, "%s %s/%s, GOMAXPROCS %d; medians of %d and %d interleaved pairs\n", runtime.Version(), runtime.GOOS,
 		runtime.GOARCH, runtime.GOMAXPROCS(0), e.costPairs, e.loadPairs)
 	token, err := newToken(scope)

@@ -6,10 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
 
@@ -59,9 +62,28 @@ func ExampleServer() {
 	// <nil>
 }
 
-// Observe fits any server and router.
+// Observe fits any server and router. This one is called through a proxy of its own, whose word counts, and probed all
+// the time.
 func ExampleObserve() {
-	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	srv := &http.Server{Handler: httpserver.Observe(nil)(handler)}
-	_ = srv
+	observe := httpserver.Observe(&httpserver.ObserveOptions{
+		Logger:     slog.New(slog.DiscardHandler),
+		Registerer: prometheus.NewRegistry(),
+		Trust:      func(r *http.Request) bool { return strings.HasPrefix(r.RemoteAddr, "10.0.0.") },
+		Quiet:      func(r *http.Request) bool { return r.URL.Path == "/livez" },
+		LogEvery:   100,
+	})
+	handler := observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, correlation.FromContext(r.Context()) == "order-7")
+	}))
+	for _, from := range []string{"10.0.0.1:40000", "203.0.113.9:40000"} {
+		r := httptest.NewRequest("GET", "/orders", nil)
+		r.RemoteAddr = from
+		r.Header.Set("X-Correlation-Id", "order-7")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(from, "is taken at its word:", w.Body)
+	}
+	// Output:
+	// 10.0.0.1:40000 is taken at its word: true
+	// 203.0.113.9:40000 is taken at its word: false
 }
