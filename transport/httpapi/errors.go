@@ -25,7 +25,7 @@ func (e *statusError) Unwrap() error { return e.sent }
 // before anything is written.
 //
 // A cancelled operation is "client closed request" (499) only where r's context says that its caller went away. A
-// server that cuts the request off is unavailable (503); while nobody has cancelled r, it is a failure of ours (500).
+// server whose time-out ended it says so (504), one that cuts the request off is unavailable (503); while nobody has cancelled r, it is a failure of ours (500).
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if state := reqstate.From(r.Context()); state != nil {
 		state.Fail(err)
@@ -61,6 +61,8 @@ func asSent(ctx context.Context, err error) (*transport.Error, int) {
 	case e.Code != transport.Canceled || reqstate.CallerLeft(ctx):
 	case ctx.Err() == nil:
 		e = transport.NewError(transport.Internal, "internal error", err)
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		e = transport.NewError(transport.DeadlineExceeded, "time ran out", err) // a server's time-out, which streams lift
 	default:
 		e = transport.NewError(transport.Unavailable, "not available now", err)
 	}

@@ -26,7 +26,7 @@ type AuthOptions struct {
 // A request without a bearer token passes without a caller, if it is public: where the next handler is an
 // *http.ServeMux, whatever it leads to that says so, which are public httpapi endpoints, handlers marked by [Public],
 // and the mux's own 404 and 405; and what the options name. Other requests without a token get 401. A handler
-// between this middleware and the mux hides the mux from it.
+// of another package between this middleware and the mux hides the mux from it.
 //
 // [Server] does the same by itself. v must not be nil.
 func Authenticate(v auth.Verifier, o *AuthOptions) func(http.Handler) http.Handler {
@@ -121,6 +121,7 @@ const maxMuxes = 8
 // isPublic reports whether r would reach a handler that is open to anybody.
 func isPublic(h http.Handler, r *http.Request) bool {
 	for range maxMuxes {
+		h = below(h)
 		if marked, ok := h.(interface{ Access() transport.Access }); ok {
 			return marked.Access() == transport.Public
 		}

@@ -57,14 +57,11 @@ func (e *DrainError) Error() string {
 // Unwrap returns context.DeadlineExceeded.
 func (e *DrainError) Unwrap() error { return context.DeadlineExceeded }
 
-// drain ends srv within DrainTimeout and lastChance. Its time counts from the end of ctx, not by ctx.
+// drain ends srv, whose listener is closed, within DrainTimeout and lastChance. Its time counts from the end of ctx, not
+// by ctx.
 func (s *Server) drain(ctx context.Context, srv *http.Server, open *conns, cancel context.CancelCauseFunc) error {
 	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), s.opts.DrainTimeout)
 	defer stop()
-	// The listener goes first and net/http is told later: once it knows, it drops requests that it is about to read.
-	s.leaving.Store(true)
-	lnErr := open.Close()
-	close(s.draining)
 	s.settle(limited, open)
 	err := srv.Shutdown(limited)
 	if err == nil {
@@ -72,7 +69,7 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, open *conns, cance
 		err = wait(limited, func() bool { return s.load.total() == 0 && open.count(connHijacked) == 0 })
 	}
 	if err == nil {
-		return lnErr
+		return nil
 	}
 	cut := &DrainError{
 		After:    s.opts.DrainTimeout,
@@ -87,9 +84,9 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, open *conns, cance
 	defer stop()
 	_ = wait(last, func() bool { return s.load.total() == 0 }) // it changes nothing: they are cut off
 	if *cut == (DrainError{After: cut.After}) {
-		return errors.Join(lnErr, closeErr) // idle connections alone were left, which is no loss
+		return closeErr // idle connections alone were left, which is no loss
 	}
-	return errors.Join(cut, lnErr, closeErr)
+	return errors.Join(cut, closeErr)
 }
 
 // settle waits for the requests that are about to be read: until each new connection has brought one and what runs has

@@ -85,7 +85,7 @@ type observer struct {
 	auth    *authenticator // nil checks nobody
 	open    bool           // the options said Unauthenticated
 	maxBody int64          // 0 leaves the body alone, negative lets endpoints alone set limits
-	load    *load          // nil counts nothing
+	server  *serving       // nil in a middleware
 }
 
 func newObserver(o ObserveOptions) (*observer, error) {
@@ -138,13 +138,15 @@ type exchange struct {
 	quiet  bool
 	req    *http.Request
 	span   span
+	cancel context.CancelFunc // ends what a Server made of the context; nil where there is none
 }
 
 func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	x := &exchange{start: time.Now(), method: methodOf(r.Method)}
 	x.recorder.w = w
-	x.recorder.place = o.load.enter()
-	defer x.recorder.place.leave()
+	if o.server != nil {
+		defer x.leave()
+	}
 	if o.tracer != nil {
 		active := o.active[x.method]
 		active.Inc()
@@ -172,6 +174,9 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 		refuse(&x.recorder, x.req, err)
 	} else {
 		next.ServeHTTP(x.recorder.wrap(), x.req)
+		if o.server != nil {
+			x.settle()
+		}
 	}
 	returned = true
 }
@@ -179,6 +184,9 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 // begin gives the request its state, its correlation ID and its span.
 func (o *observer) begin(x *exchange, r *http.Request) context.Context {
 	x.state.Context = r.Context()
+	if o.server != nil {
+		o.server.enter(x, r)
+	}
 	if o.open {
 		x.state.Open()
 	}

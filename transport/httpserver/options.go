@@ -20,6 +20,7 @@ const (
 	defaultMaxConns          = 10_000 // some 200 MB of buffers and stacks
 	defaultReadHeaderTimeout = 10 * time.Second
 	defaultReadTimeout       = 30 * time.Second
+	defaultTimeout           = 50 * time.Second
 	defaultWriteTimeout      = 60 * time.Second
 	defaultIdleTimeout       = 120 * time.Second // above the 60s of common balancers: the client side closes first
 	defaultDrainTimeout      = 25 * time.Second  // Kubernetes kills after 30
@@ -66,9 +67,17 @@ type Options struct {
 	// ReadTimeout bounds reading a whole request. A handler moves it by http.ResponseController.SetReadDeadline. Zero
 	// means 30s; negative means none.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds a request from its header's end to its answer's. A handler that streams moves it by
-	// http.ResponseController.SetWriteDeadline; to any other the connection breaks, and its context goes on. Zero
-	// means 60s; negative means none.
+	// Timeout bounds a handler until its answer is on its way (flushed, or longer than 8 KiB) or its connection taken over:
+	// the request's context ends then, with a cause that matches context.DeadlineExceeded, and if the handler returns
+	// without an answer, the server sends 504. Nothing is held back for that, and no handler is abandoned, as with
+	// http.TimeoutHandler. The context shows no deadline, since a stream lifts it. A caller that sends
+	// transport.HeaderRequestTimeout gets a deadline of that time, or of Timeout where that is shorter, streams included.
+	// Zero means 50s, so that the 504 is sent before WriteTimeout; negative means none but the caller's.
+	Timeout time.Duration
+	// WriteTimeout bounds the time from the end of a request's header until its answer is on its way, and from then on
+	// the time that the caller takes for each piece of at most 256 KiB: a stream may be silent and a download long, a
+	// reader that has stalled is cut off. The connection breaks, and over HTTP/2 the stream. A handler that sets a
+	// deadline by http.ResponseController.SetWriteDeadline has that one instead. Zero means 60s; negative means none.
 	WriteTimeout time.Duration
 	// IdleTimeout bounds the wait for the next request on a connection. Zero means 120s; negative means none.
 	IdleTimeout time.Duration
@@ -118,6 +127,7 @@ func (o Options) withDefaults() Options {
 	o.MaxHeaderBytes = orDefault(o.MaxHeaderBytes, defaultMaxHeaderBytes)
 	o.ReadHeaderTimeout = orDefault(o.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	o.ReadTimeout = orDefault(o.ReadTimeout, defaultReadTimeout)
+	o.Timeout = orDefault(o.Timeout, defaultTimeout)
 	o.WriteTimeout = orDefault(o.WriteTimeout, defaultWriteTimeout)
 	o.IdleTimeout = orDefault(o.IdleTimeout, defaultIdleTimeout)
 	o.DrainTimeout = orDefault(o.DrainTimeout, defaultDrainTimeout)

@@ -56,7 +56,7 @@ func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 	}
 	obs.open = s.opts.Unauthenticated
 	obs.maxBody = s.opts.MaxBody
-	obs.load = &s.load
+	obs.server = &serving{load: &s.load, timeout: s.opts.Timeout, write: s.opts.WriteTimeout}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.leaving.Load() {
 			// The client's next request finds its way to another replica, before this connection is cut. Over HTTP/2 the
@@ -140,9 +140,12 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 		return errors.Join(err, srv.Close())
 	case <-ctx.Done():
 	}
-	err := s.drain(ctx, srv, open, cancel)
-	<-served // says that the listener is closed
-	return err
+	// The listener goes first and net/http is told later: once it knows, it drops requests that it is about to read.
+	s.leaving.Store(true)
+	err := open.Close()
+	<-served // says that the listener is closed, and has handed over what it had accepted
+	close(s.draining)
+	return errors.Join(s.drain(ctx, srv, open, cancel), err)
 }
 
 func (s *Server) httpServer(base context.Context) *http.Server {

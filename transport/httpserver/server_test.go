@@ -151,8 +151,8 @@ func TestServerDrain(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			err, took := p.wait()
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 requests cut off after 10s") {
-				t.Errorf("Run: %v, want a deadline error that counts 1 request", err)
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 streams cut off after 10s") {
+				t.Errorf("Run: %v, want a deadline error that counts 1 stream", err)
 			}
 			if took < 10*time.Second || took > 10500*time.Millisecond {
 				t.Errorf("Run took %v, want 10s and at most half a second", took)

@@ -17,6 +17,7 @@ type recorder struct {
 	broken   bool // the handler panicked after the header was written
 	panicked *panicInfo
 	place    place
+	pace     pace
 }
 
 // Unwrap is how http.ResponseController reaches the connection.
@@ -34,16 +35,19 @@ func (rec *recorder) WriteHeader(status int) {
 
 func (rec *recorder) Write(p []byte) (int, error) {
 	rec.implicit()
-	n, err := rec.w.Write(p)
-	rec.bytes += int64(n)
-	return n, err
+	return rec.write(p)
 }
 
 // WriteString saves io.WriteString a copy where the writer below can.
 func (rec *recorder) WriteString(s string) (int, error) {
 	rec.implicit()
+	if len(s) > step {
+		return rec.write([]byte(s))
+	}
+	rec.pace.arm(rec.w)
 	n, err := io.WriteString(rec.w, s)
-	rec.bytes += int64(n)
+	rec.sent(int64(n), err)
+	rec.pace.rest(rec.w)
 	return n, err
 }
 
@@ -72,25 +76,14 @@ func (rec *recorder) unanswered(status int) bool {
 	return rec.panicked == nil && (status >= 500 || rec.status == 0 && !rec.hijacked)
 }
 
-func (rec *recorder) flush() error {
-	rec.implicit()
-	return http.NewResponseController(rec.w).Flush()
-}
-
 func (rec *recorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(rec.w).Hijack()
 	if err == nil && !rec.hijacked {
 		rec.hijacked = true
+		rec.pace.lift()
 		rec.place.move((*load).hijackers)
 	}
 	return conn, rw, err
-}
-
-func (rec *recorder) readFrom(src io.Reader) (int64, error) {
-	rec.implicit()
-	n, err := rec.w.(io.ReaderFrom).ReadFrom(src)
-	rec.bytes += n
-	return n, err
 }
 
 func (rec *recorder) push(target string, o *http.PushOptions) error {
