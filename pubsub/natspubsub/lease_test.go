@@ -16,7 +16,7 @@ import (
 func TestMessageOfAKilledProcessComesBackAfterItsLease(t *testing.T) {
 	n := startServer(t)
 	victim := connect(t, n.s.ClientURL())
-	const lease = time.Second
+	const lease = 2 * time.Second
 	begun := make(chan struct{}, 1)
 	release := make(chan struct{})
 	client := newClient(natspubsub.New(jetStream(t, victim), nil))
@@ -33,7 +33,7 @@ func TestMessageOfAKilledProcessComesBackAfterItsLease(t *testing.T) {
 	<-begun
 	// Alive and slow: nobody else gets it.
 	other := open(t, survivor, "orders", "stock", lease)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*lease)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*lease)
 	defer cancel()
 	if ds, err := other.Receive(ctx, 1); len(ds) > 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Receive = %v, %v while the handler works, want nothing", ds, err)

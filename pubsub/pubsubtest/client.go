@@ -152,6 +152,8 @@ func deadLettersOnce(f *fixture) {
 	}
 }
 
+// keepsALongHandlersMessage tries a few times: a machine that stands still for most of a lease loses it, and that shows
+// nothing; a lease that nobody renews is lost every time.
 func keepsALongHandlersMessage(f *fixture) {
 	j := newJournal()
 	handle := func(ctx context.Context, m *pubsub.Message) error {
@@ -167,12 +169,21 @@ func keepsALongHandlersMessage(f *fixture) {
 	// Two processes, as the broker sees it.
 	f.start(f.client().Subscribe(f.topic, "one", handle, o))
 	f.start(f.client().Subscribe(f.topic, "one", handle, o))
-	f.send(f.client(), &pubsub.Message{ID: "long"})
-	j.wait(f, 2)
-	f.subscribe("one").receiveNone(2 * f.Lease)
-	if got, want := j.wait(f, 2), []string{"begin long", "end long"}; !slices.Equal(got, want) {
-		f.Errorf("handlers did %v, want %v", got, want)
+	third := f.subscribe("one")
+	var got []string
+	for try := range 5 {
+		id := fmt.Sprint("long", try)
+		f.send(f.client(), &pubsub.Message{ID: id})
+		before := len(got)
+		j.wait(f, before+2)
+		stolen := third.receiveFor(2 * f.Lease)
+		third.ack(stolen...)
+		got = j.wait(f, before+2)
+		if len(stolen) == 0 && slices.Equal(got[before:], []string{"begin " + id, "end " + id}) {
+			return
+		}
 	}
+	f.Errorf("handlers did %q, want each message handled once, or one of them at least", got)
 }
 
 func stopsWithoutLoss(f *fixture) {
