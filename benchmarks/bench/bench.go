@@ -67,12 +67,16 @@ type Row struct {
 }
 
 // NewRow picks one figure out of pairs, of which there must be one at least, with want as its target, zero for none.
-// The ratio is ours by the peer's, pair by pair.
+// The ratio is ours by the peer's, pair by pair; of two that are the same, none of either included, it is 1.
 func NewRow[T any](name, unit string, want float64, pairs []Pair[T], figure func(T) float64) Row {
 	var ours, peer, ratio []float64
 	for _, p := range pairs {
 		o, h := figure(p.Ours), figure(p.Peer)
-		ours, peer, ratio = append(ours, o), append(peer, h), append(ratio, o/h)
+		by := 1.0
+		if o != h {
+			by = o / h
+		}
+		ours, peer, ratio = append(ours, o), append(peer, h), append(ratio, by)
 	}
 	return Row{Name: name, Unit: unit, Want: want, Ours: SpreadOf(ours), Peer: SpreadOf(peer), Ratio: SpreadOf(ratio)}
 }
@@ -96,15 +100,25 @@ func Report(w io.Writer, ours, peer string, rows ...Row) error {
 		if r.Want == 0 {
 			continue
 		}
-		verdict := "ok"
-		if !r.Met() {
-			verdict = "MISSED"
-		}
-		if _, err := fmt.Fprintf(w, "target: %s want <= %.2f got %.2f %s\n", r.Name, r.Want, r.Ratio.Median, verdict); err != nil {
+		if _, err := fmt.Fprintf(w, "target: %s want <= %.2f got %.2f %s\n",
+			r.Name, r.Want, r.Ratio.Median, verdict(r.Met())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ReportMost writes the line of a target that is no ratio.
+func ReportMost(w io.Writer, name string, want, got float64) error {
+	_, err := fmt.Fprintf(w, "target: %s want <= %.0f got %.1f %s\n", name, want, got, verdict(got <= want))
+	return err
+}
+
+func verdict(met bool) string {
+	if met {
+		return "ok"
+	}
+	return "MISSED"
 }
 
 func span(s Spread) string { return "(" + number(s.Min) + ".." + number(s.Max) + ")" }

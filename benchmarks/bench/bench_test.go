@@ -90,6 +90,26 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestReportMost(t *testing.T) {
+	var out strings.Builder
+	for _, got := range []float64{18, 18.1} {
+		if err := bench.ReportMost(&out, "allocations", 18, got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = "target: allocations want <= 18 got 18.0 ok\ntarget: allocations want <= 18 got 18.1 MISSED\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestNewRowOfNothingOnBothSides(t *testing.T) {
+	row := bench.NewRow("allocations", "", 0, []bench.Pair[float64]{{}}, func(v float64) float64 { return v })
+	if want := (bench.Spread{Min: 1, Median: 1, Max: 1}); row.Ratio != want {
+		t.Errorf("got %v, want %v", row.Ratio, want)
+	}
+}
+
 func TestCPUTime(t *testing.T) {
 	begin := bench.CPUTime()
 	for n := 0; bench.CPUTime()-begin < time.Millisecond; n++ {

@@ -54,22 +54,12 @@ func measureStack(ctx context.Context, w io.Writer, e effort, token string) erro
 		}
 		if i == 0 {
 			row := bench.NewRow("", "", 0, pairs, func(c cost) float64 { return c.allocs })
-			if err := reportMost(w, "allocations, "+c.name, stackAllocations, row.Ours.Median); err != nil {
+			if err := bench.ReportMost(w, "allocations, "+c.name, stackAllocations, row.Ours.Median); err != nil {
 				return err
 			}
 		}
 	}
 	return measureAdded(ctx, w, e, token)
-}
-
-// reportMost writes a target that is no ratio.
-func reportMost(w io.Writer, name string, want, got float64) error {
-	verdict := "ok"
-	if got > want {
-		verdict = "MISSED"
-	}
-	_, err := fmt.Fprintf(w, "target: %s want <= %.0f got %.1f %s\n", name, want, got, verdict)
-	return err
 }
 
 func (c contest) run(e effort, token string) ([]bench.Pair[cost], error) {
