@@ -48,6 +48,7 @@ var onlyFrom = []struct {
 // costs lists packages that import the standard library only, and what else they may.
 var costs = map[string][]string{
 	"auth":                nil,
+	"auth/mtls":           nil,
 	"transport":           nil,
 	"tracing/correlation": {"github.com/google/uuid"},
 }

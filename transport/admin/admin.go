@@ -88,6 +88,7 @@ func New(o *Options) *Server {
 			Unauthenticated: true,
 			Unobserved:      true,
 			DrainTimeout:    opts.DrainTimeout,
+			Timeout:         -1, // a profile takes as long as it is asked to, which is bounded
 			Logger:          opts.Logger,
 		}),
 	}
