@@ -125,7 +125,7 @@ func CodeFromHTTPStatus(status int) Code {
 
 // FieldViolation names one field of a request and what is wrong with it, in words that are safe to send.
 type FieldViolation struct {
-	Field       string `json:"field"`       // as the caller wrote it: "items[0].sku", "X-Tenant"
+	Field       string `json:"field"`       // a parameter's name, "X-Tenant", or a JSON pointer (RFC 6901), "/items/0/sku"
 	Description string `json:"description"` // what is wrong, with the limit: "must be at most 100"
 }
 

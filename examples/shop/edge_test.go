@@ -67,7 +67,7 @@ func TestEdge(t *testing.T) {
 		h := strict.Handler(func(context.Context, contract.PlaceOrderRequest) (contract.Order, error) {
 			t.Error("the handler was called")
 			return contract.Order{}, nil
-		})
+		}, nil)
 		req := httptest.NewRequest(http.MethodPost, "/orders", strings.NewReader(`{"gift":true,`+body[1:]))
 		req.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"k"}}
 		w := httptest.NewRecorder()

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/internal/problem"
@@ -21,11 +22,12 @@ type Caller interface {
 }
 
 // Call sends req by c and returns the answer. It returns within what c and ctx allow, and it has read and closed the
-// response by then.
+// response by then, unless the result has an io.ReadCloser, which the caller closes.
 //
-// The error holds a [transport.Error], found by errors.As: what the server answered (Remote is set); Canceled or
-// DeadlineExceeded where ctx or the client's time-out ended the call; Unavailable where the server could not be
-// reached; InvalidArgument where req has no place in a URL; Internal for an answer that is not one.
+// The error holds a [transport.Error], found by errors.As: what the server answered (Remote is set; an error of a
+// declared type is found beside it, see [ErrorOf]); Canceled or DeadlineExceeded where ctx or the client's time-out
+// ended the call; Unavailable where the server could not be reached; InvalidArgument where req has no place in a
+// request; Internal for an answer that is not one.
 func (e *Endpoint[Req, Res]) Call(ctx context.Context, c Caller, req Req) (Res, error) {
 	res, err := e.call(ctx, c, &req)
 	if err != nil {
@@ -35,23 +37,25 @@ func (e *Endpoint[Req, Res]) Call(ctx context.Context, c Caller, req Req) (Res, 
 }
 
 func (e *Endpoint[Req, Res]) call(ctx context.Context, c Caller, req *Req) (res Res, err error) {
-	r, err := e.request(ctx, req)
+	r, err := e.request(ctx, reflect.ValueOf(req))
 	if err != nil {
 		return res, transport.NewError(transport.InvalidArgument, "the request cannot be sent", err)
 	}
+	r.Header.Set("Accept", e.result.accept())
 	resp, err := c.Do(r)
 	if err != nil {
 		return res, unreachable(err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return res, problem.Read(resp)
+	if !e.result.expects(resp.StatusCode) {
+		defer resp.Body.Close()
+		answered, doc := problem.ReadTyped(resp)
+		return res, typed(answered, doc, e.errors)
 	}
-	if e.empty || resp.StatusCode == http.StatusNoContent {
-		return res, nil
+	if err := e.result.read(resp, reflect.ValueOf(&res), e.maxResponse); err != nil {
+		var zero Res // not what was read by halves
+		return zero, err
 	}
-	err = e.readResponse(resp, &res)
-	return res, err
+	return res, nil
 }
 
 // unreachable codes the error of a call that got no answer.
@@ -63,77 +67,98 @@ func unreachable(err error) error {
 	return e
 }
 
-// request encodes req.
-func (e *Endpoint[Req, Res]) request(ctx context.Context, req *Req) (*http.Request, error) {
-	v := reflect.ValueOf(req)
-	values, err := e.plan.writeParams(v.Elem())
-	if err != nil {
+// request encodes the request that v points to.
+func (c *contract) request(ctx context.Context, v reflect.Value) (*http.Request, error) {
+	values := paramValues{path: map[string]string{}, query: url.Values{}, header: http.Header{}}
+	if err := c.plan.writeParams(v.Elem(), &values); err != nil {
 		return nil, err
 	}
-	target, err := e.pattern.path(func(name string) string { return values.path[name] })
+	target, err := c.pattern.path(func(name string) string { return values.path[name] })
 	if err != nil {
 		return nil, err
 	}
 	if len(values.query) > 0 {
 		target += "?" + values.query.Encode()
 	}
-	var body io.Reader
-	if e.plan.body != nil {
-		data, err := json.Marshal(v.Convert(e.plan.body).Interface())
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(data) // http.NewRequest makes a GetBody of it: it can be sent again
-	}
-	r, err := http.NewRequestWithContext(ctx, e.pattern.method, target, body)
+	body, err := c.plan.writeBody(v, &values)
 	if err != nil {
 		return nil, err
 	}
+	r, err := http.NewRequestWithContext(ctx, c.pattern.method, target, body.from)
+	if err != nil {
+		return nil, err
+	}
+	if body.again != nil {
+		r.GetBody, r.ContentLength = body.again, -1
+	}
 	r.Header = values.header
-	r.Header.Set("Accept", transport.ContentTypeJSON+", "+transport.ContentTypeProblem)
-	if body != nil {
-		r.Header["Content-Type"] = contentTypeJSON
+	for _, cookie := range values.cookies {
+		r.AddCookie(cookie)
+	}
+	if body.from != nil && body.media != "" && r.Header["Content-Type"] == nil {
+		r.Header["Content-Type"] = []string{body.media}
 	}
 	return r, nil
 }
 
-// paramValues are a request's parameters as text.
-type paramValues struct {
-	path   map[string]string
-	query  url.Values
-	header http.Header
+// content is the body of a request to send.
+type content struct {
+	from  io.Reader // nil for none; http.NewRequest makes a GetBody of a *bytes.Reader
+	media string
+	again func() (io.ReadCloser, error) // GetBody, where http.NewRequest makes none
 }
 
-func (p *plan) writeParams(v reflect.Value) (paramValues, error) {
-	values := paramValues{path: map[string]string{}, query: url.Values{}, header: http.Header{}}
+func (p *plan) writeBody(v reflect.Value, values *paramValues) (content, error) {
+	switch p.body {
+	case jsonBody:
+		data, err := json.Marshal(v.Convert(p.json).Interface())
+		return content{from: bytes.NewReader(data), media: transport.ContentTypeJSON}, err
+	case formBody:
+		return p.writeForm(values)
+	case rawBodyKind:
+		return content{from: p.raw.reader(v.Elem()), media: p.raw.orOctets()}, nil
+	}
+	return content{}, nil
+}
+
+// paramValues are a request's parameters as text.
+type paramValues struct {
+	path    map[string]string
+	query   url.Values
+	header  http.Header
+	cookies []*http.Cookie
+	form    []formValue
+}
+
+func (p *plan) writeParams(v reflect.Value, values *paramValues) error {
 	for i := range p.params {
 		q := &p.params[i]
-		fv := v.FieldByIndex(q.index)
-		if fv.IsZero() && q.in != inPath {
-			continue
-		}
-		if q.many {
-			for j := range fv.Len() {
-				if err := values.add(q, fv.Index(j)); err != nil {
-					return values, err
-				}
+		field := q.field(v)
+		var err error
+		switch {
+		case field.IsZero() && q.in != inPath:
+		case q.file != noFile:
+			values.addFiles(q, field)
+		case q.many:
+			for j := 0; j < field.Len() && err == nil; j++ {
+				err = values.add(q, field.Index(j))
 			}
-			continue
+		default:
+			err = values.add(q, field)
 		}
-		if err := values.add(q, fv); err != nil {
-			return values, err
+		if err != nil {
+			return fmt.Errorf("%s parameter %q: %w", q.in, q.name, err)
 		}
 	}
-	return values, nil
+	return nil
 }
+
+var errCookieValue = errors.New("a cookie cannot hold it")
 
 func (p *paramValues) add(q *param, v reflect.Value) error {
 	s, present, err := q.codec.text(v)
-	if err != nil {
-		return fmt.Errorf("%s parameter %q: %w", q.in, q.name, err)
-	}
-	if !present {
-		return nil
+	if err != nil || !present {
+		return err
 	}
 	switch q.in {
 	case inPath:
@@ -142,40 +167,19 @@ func (p *paramValues) add(q *param, v reflect.Value) error {
 		p.query.Add(q.name, s)
 	case inHeader:
 		p.header.Set(q.name, s)
+	case inForm:
+		p.form = append(p.form, formValue{name: q.name, text: s})
+	case inCookie:
+		c := &http.Cookie{Name: q.name, Value: s, Quoted: needsQuotes(s)}
+		if c.Valid() != nil {
+			return errCookieValue
+		}
+		p.cookies = append(p.cookies, c)
 	}
 	return nil
 }
 
-var errTooLarge = errors.New("httpapi: the response is too large")
-
-// readResponse decodes the body of a success. An empty one leaves res zero.
-func (e *Endpoint[Req, Res]) readResponse(resp *http.Response, res *Res) error {
-	limit := e.opts.MaxResponse
-	if limit == 0 {
-		limit = defaultMaxResponse
-	}
-	body := io.Reader(resp.Body)
-	if limit > 0 {
-		body = io.LimitReader(body, limit+1)
-	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	if _, err := buf.ReadFrom(body); err != nil {
-		return unreachable(err)
-	}
-	switch {
-	case limit > 0 && int64(buf.Len()) > limit:
-		return transport.NewError(transport.Internal, "a service's answer could not be read", errTooLarge)
-	case buf.Len() == 0:
-		return nil
-	case !isJSON(resp.Header["Content-Type"]):
-		return transport.NewError(transport.Internal, "a service's answer could not be read",
-			fmt.Errorf("httpapi: the response is not JSON but %q", resp.Header.Get("Content-Type")))
-	}
-	if err := json.Unmarshal(buf.Bytes(), res); err != nil {
-		var zero Res
-		*res = zero
-		return transport.NewError(transport.Internal, "a service's answer could not be read", err)
-	}
-	return nil
+// needsQuotes reports whether net/http would put s in quotes, which it takes off again.
+func needsQuotes(s string) bool {
+	return slices.ContainsFunc([]byte(s), func(c byte) bool { return c == ' ' || c == ',' })
 }

@@ -119,6 +119,9 @@ func setFloat(v reflect.Value, s string) error {
 	if err != nil {
 		return numberError(err, errFloat)
 	}
+	if n-n != 0 {
+		return errFloat // JSON has no infinity and no NaN, and neither is in any range
+	}
 	v.SetFloat(n)
 	return nil
 }

@@ -25,12 +25,16 @@ func (e *statusError) Unwrap() error { return e.sent }
 // before anything is written.
 //
 // A cancelled operation is "client closed request" (499) only where r's context says that its caller went away. A
-// server whose time-out ended it says so (504), one that cuts the request off is unavailable (503); while nobody has cancelled r, it is a failure of ours (500).
-func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+// server whose time-out ended it says so (504), and one that cuts the request off is unavailable (503); while nobody has
+// cancelled r, it is a failure of ours (500).
+func WriteError(w http.ResponseWriter, r *http.Request, err error) { writeError(w, r, err, nil) }
+
+// writeError is WriteError for a contract that declares error types.
+func writeError(w http.ResponseWriter, r *http.Request, err error, declared []ErrorType) {
 	if state := reqstate.From(r.Context()); state != nil {
 		state.Fail(err)
 	}
-	e, status := asSent(r.Context(), err)
+	e, status, extension := sentAs(r.Context(), err, declared)
 	switch status {
 	case http.StatusUnauthorized:
 		if w.Header().Get("WWW-Authenticate") == "" {
@@ -42,7 +46,16 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("Connection", "close")
 		}
 	}
-	problem.Write(w, r, status, e)
+	problem.WriteTyped(w, r, status, e, extension)
+}
+
+// sentAs returns what err is to the caller, by a declared type where it is of one.
+func sentAs(ctx context.Context, err error, declared []ErrorType) (*transport.Error, int, *problem.Extension) {
+	if e, extension := declaredIn(err, declared); extension != nil {
+		return e, e.Code.HTTPStatus(), extension
+	}
+	e, status := asSent(ctx, err)
+	return e, status, nil
 }
 
 // asSent returns what err is to the caller.

@@ -203,29 +203,45 @@ func TestHandlerRefuses(t *testing.T) {
 		status int
 		detail string // of the problem: message and fields
 	}{
-		{name: "UnknownMemberUnderStrict", c: strict, body: `{"name":"n","nom":1}`, status: 400, detail: "nom: is not known"},
-		{name: "ParameterInAStrictBody", c: strict, body: `{"ID":"1"}`, status: 400, detail: "ID: is not known"},
+		{name: "UnknownMemberUnderStrict", c: strict, body: `{"name":"n","nom":1}`, status: 400,
+			detail: "/nom: is not known"},
+		{name: "ParameterInAStrictBody", c: strict, body: `{"ID":"1"}`, status: 400, detail: "/ID: is not known"},
 		{name: "UnknownMemberIsIgnored", c: lenient, body: `{"name":"n","nom":1}`, status: 200},
 		{name: "Trailing", c: lenient, body: `{"name":"n"} {"name":"m"}`, status: 400, detail: "not valid JSON, at byte 14"},
-		{name: "TrailingUnderStrict", c: strict, body: `{"name":"n"} {}`, status: 400, detail: "more than one JSON value"},
+		{name: "TrailingUnderStrict", c: strict, body: `{"name":"n"} {}`, status: 400, detail: "not valid JSON, at byte 14"},
 		{name: "Truncated", c: lenient, body: `{"name":"n`, status: 400, detail: "not valid JSON"},
 		{name: "TruncatedUnderStrict", c: strict, body: `{"name":"n`, status: 400, detail: "ends too early"},
-		{name: "WrongType", c: lenient, body: `{"items":[{"sku":5}]}`, status: 400, detail: "items.sku: must be a string"},
+		{name: "WrongType", c: lenient, body: `{"items":[{"sku":5}]}`, status: 400, detail: "/items/0/sku: must be a string"},
 		{name: "WrongKind", c: lenient, body: `[]`, status: 400, detail: "must be an object"},
 		{name: "MissingDeepDown", c: lenient, body: `{"items":[{"sku":"a"},{"sku":"b","next":{}}]}`, status: 400,
-			detail: "items[1].next.sku: is required"},
+			detail: "/items/1/next/sku: is required"},
 		{name: "HeaderTwice", c: lenient, body: `{}`, header: []string{"X-Tenant", "a", "X-Tenant", "b"}, status: 400,
 			detail: "X-Tenant: must be there once"},
-		{name: "QueryTwice", c: lenient, path: "/things/1/2?ratio=1&ratio=2", status: 400, detail: "ratio: must be there once"},
+		{name: "QueryTwice", c: lenient, path: "/things/1/2?ratio=1&ratio=2", status: 400,
+			detail: "ratio: must be there once"},
 		{name: "PathNoNumber", c: lenient, path: "/things/1/x", status: 400, detail: "n: must be an integer"},
 		{name: "PathOutOfRange", c: lenient, path: "/things/1/128", status: 400, detail: "n: is out of range"},
 		{name: "SeveralAtOnce", c: lenient, path: "/things/1/x?since=y", status: 400, detail: "since: is malformed"},
 		{name: "BrokenQuery", c: lenient, path: "/things/1/2?a=%zz", status: 400, detail: "query is malformed"},
 		{name: "NoJSON", c: lenient, body: `a=b`, header: []string{"Content-Type", "text/plain"}, status: 415},
-		{name: "AJSONRelative", c: local{relabel{lenient.h, "application/vnd.x+json; charset=utf-8"}}, body: `{}`, status: 200},
+		{name: "AJSONRelative", c: local{relabel{lenient.h, "application/vnd.x+json; charset=utf-8"}}, body: `{}`,
+			status: 200},
 		{name: "AForm", c: local{relabel{lenient.h, "application/x-www-form-urlencoded"}}, body: `{}`, status: 415,
 			detail: "Content-Type must be application/json"},
-		{name: "TooLarge", c: strict, body: `{"name":"` + strings.Repeat("x", 64) + `"}`, status: 413, detail: "larger than 64 bytes"},
+		{name: "TooLarge", c: strict, body: `{"name":"` + strings.Repeat("x", 64) + `"}`, status: 413,
+			detail: "larger than 64 bytes"},
+		{name: "InvalidUTF8", c: lenient, body: "{\"name\":\"a\xffb\"}", status: 400, detail: "it is not UTF-8"},
+		{name: "TwiceUnderStrict", c: strict, body: `{"name":"n","name":"m"}`, status: 400, detail: "/name: is there twice"},
+		{name: "TwiceDeepUnderStrict", c: strict, body: `{"items":[{"sku":"n","\u0073ku":"m"}]}`, status: 400,
+			detail: "/items/0/sku: is there twice"},
+		{name: "AnotherCaseUnderStrict", c: strict, body: `{"NAME":"n"}`, status: 400, detail: "/NAME: is not known"},
+		{name: "TwiceIsTheLast", c: lenient, body: `{"name":"n","name":"m"}`, status: 200},
+		{name: "AnotherCaseIsTaken", c: lenient, body: `{"NAME":"n"}`, status: 200},
+		{name: "TooDeep", c: lenient,
+			body:   `{"meta":{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}}",
+			status: 400, detail: "not valid JSON"},
+		{name: "DeepAndOfAnotherType", c: lenient, body: `{"name":1,"meta":` + strings.Repeat(`{"a":`, 9000) + "1" +
+			strings.Repeat("}", 9001), status: 400, detail: "/name: must be a string"},
 		{name: "EmptyBodyIsZero", c: lenient, body: ``, status: 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -350,7 +366,7 @@ func TestValidate(t *testing.T) {
 	e := httpapi.NewEndpoint[validated, struct{}]("POST /v", public)
 	c := serve(e, func(context.Context, validated) (struct{}, error) { return struct{}{}, nil })
 	for a, want := range map[int]string{
-		0: "invalid_argument: the request is not valid: a: is required",
+		0: "invalid_argument: the request is not valid: /a: is required",
 		1: "invalid_argument: a must not be 1",
 		2: "out_of_range: a is 2",
 	} {
@@ -372,7 +388,7 @@ func TestViolationsNameEmbeddedFields(t *testing.T) {
 	e := httpapi.NewEndpoint[outer, struct{}]("POST /v", public)
 	c := serve(e, func(context.Context, outer) (struct{}, error) { return struct{}{}, nil })
 	_, err := e.Call(t.Context(), c, outer{})
-	want := "invalid_argument: the request is not valid: inner.a: is required"
+	want := "invalid_argument: the request is not valid: /inner/a: is required"
 	if got := asError(t, err).Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -46,7 +46,7 @@ func TestRoute(t *testing.T) {
 		o := obs.options()
 		o.Route = func(*http.Request) string { return "" }
 		e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Access: transport.Public})
-		h := httpserver.Observe(o)(e.Handler(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }))
+		h := httpserver.Observe(o)(e.Handler(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }, nil))
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/x", nil))
 		if got, want := obs.series(t), (map[string]uint64{"GET /x 204": 1}); !reflect.DeepEqual(got, want) {
 			t.Errorf("series %v, want %v", got, want)

@@ -2,6 +2,7 @@
 package problem
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"math"
@@ -26,8 +27,9 @@ const (
 	maxDelay = 24 * time.Hour
 )
 
-// details is the body. "type" is left out, which means about:blank: the status and the code say what went wrong.
+// details is the body. A type that is left out means about:blank: the status and the code say what went wrong.
 type details struct {
+	Type          string                     `json:"type,omitempty"`
 	Title         string                     `json:"title"`
 	Status        int                        `json:"status"`
 	Detail        string                     `json:"detail,omitempty"`
@@ -36,8 +38,24 @@ type details struct {
 	CorrelationID string                     `json:"correlation_id,omitempty"`
 }
 
+// Members returns the names that no extension of a problem may have: those of details and of RFC 9457.
+func Members() []string {
+	return []string{"type", "title", "status", "detail", "instance", "code", "fields", "correlation_id"}
+}
+
+// Extension is what a problem of a type of its own has beside the others.
+type Extension struct {
+	Type    string // URI reference
+	Members []byte // a JSON object, none of whose names is one of Members
+}
+
 // Write sends e with status. Headers that describe another body are removed; the others stay.
 func Write(w http.ResponseWriter, r *http.Request, status int, e *transport.Error) {
+	WriteTyped(w, r, status, e, nil)
+}
+
+// WriteTyped is Write with what a type of its own adds, nil for nothing.
+func WriteTyped(w http.ResponseWriter, r *http.Request, status int, e *transport.Error, x *Extension) {
 	h := w.Header()
 	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Cache-Control"} {
 		h.Del(name)
@@ -45,18 +63,32 @@ func Write(w http.ResponseWriter, r *http.Request, status int, e *transport.Erro
 	if e.Delay > 0 {
 		h.Set(transport.HeaderRetryAfter, strconv.FormatInt(int64(math.Ceil(e.Delay.Seconds())), 10))
 	}
-	body, err := json.Marshal(details{
-		Title: title(status), Status: status, Detail: e.Message, Code: e.Code.String(), Fields: e.Fields,
-		CorrelationID: correlation.FromContext(r.Context()),
-	})
-	if err != nil {
-		body = []byte("{}") // strings and integers always encode
-	}
+	body := Encode(r.Context(), status, e, x)
 	h.Set("Content-Type", transport.ContentTypeProblem)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone: nobody is left to tell
+}
+
+// Encode returns the JSON of e, on one line.
+func Encode(ctx context.Context, status int, e *transport.Error, x *Extension) []byte {
+	d := details{
+		Title: title(status), Status: status, Detail: e.Message, Code: e.Code.String(), Fields: e.Fields,
+		CorrelationID: correlation.FromContext(ctx),
+	}
+	if x != nil {
+		d.Type = x.Type
+	}
+	body, err := json.Marshal(d)
+	if err != nil {
+		return []byte("{}") // strings and integers always encode
+	}
+	if x != nil && len(x.Members) > len("{}") {
+		body = append(body[:len(body)-1], ',')
+		body = append(body, x.Members[1:]...)
+	}
+	return body
 }
 
 func title(status int) string {
@@ -66,25 +98,42 @@ func title(status int) string {
 	return http.StatusText(status)
 }
 
+// Document is a problem as it came: its type, "" for about:blank, and its JSON, nil where there was none.
+type Document struct {
+	Type string
+	JSON []byte
+}
+
 // Read returns the error that a response of 3xx, 4xx or 5xx stands for; Remote is set. What is not a problem of this
 // error model is read by its status alone: a body of another form (a proxy's page) is not kept. Read does not close
 // the body.
 func Read(resp *http.Response) *transport.Error {
+	e, _ := ReadTyped(resp)
+	return e
+}
+
+// ReadTyped is Read, with the problem as it came for what Read does not know.
+func ReadTyped(resp *http.Response) (*transport.Error, Document) {
 	e := &transport.Error{Code: fromStatus(resp.StatusCode), Message: title(resp.StatusCode), Remote: true}
 	if e.Message == "" {
 		e.Message = "status " + strconv.Itoa(resp.StatusCode)
 	}
 	e.Delay = RetryAfter(resp.Header.Get(transport.HeaderRetryAfter))
 	if mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || mt != transport.ContentTypeProblem {
-		return e
+		return e, Document{}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return e
+		return e, Document{}
 	}
+	return e, Decode(body, e)
+}
+
+// Decode sets e to what the JSON of a problem says. What it does not say, or what is no problem, leaves e as it is.
+func Decode(body []byte, e *transport.Error) Document {
 	var d details
 	if json.Unmarshal(body, &d) != nil {
-		return e
+		return Document{}
 	}
 	if c, ok := transport.CodeFromName(d.Code); ok && c != transport.OK {
 		e.Code = c
@@ -97,7 +146,7 @@ func Read(resp *http.Response) *transport.Error {
 			Field: shorten(f.Field), Description: shorten(f.Description),
 		})
 	}
-	return e
+	return Document{Type: d.Type, JSON: body}
 }
 
 // fromStatus never returns OK: the answer was not the one asked for.

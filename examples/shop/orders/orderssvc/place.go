@@ -54,11 +54,11 @@ func (s *service) placeOrder(ctx context.Context, req contract.PlaceOrderRequest
 func (s *service) ask(ctx context.Context, req contract.PlaceOrderRequest) (contract.User, *contract.Product, error) {
 	user, err := contract.GetUser.Call(ctx, s.users, contract.GetUserRequest{ID: req.CustomerID})
 	if err != nil {
-		return contract.User{}, nil, unknown(err, "customer_id", "no such customer")
+		return contract.User{}, nil, unknown(err, "/customer_id", "no such customer")
 	}
 	product, err := s.catalog.GetProduct(ctx, &contract.GetProductRequest{Sku: req.SKU})
 	if err != nil {
-		return contract.User{}, nil, unknown(err, "sku", "no such product")
+		return contract.User{}, nil, unknown(err, "/sku", "no such product")
 	}
 	return user, product, nil
 }
