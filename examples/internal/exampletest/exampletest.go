@@ -20,7 +20,7 @@ import (
 // serve is the first argument of a test binary that is to be its program.
 const serve = "serve"
 
-// Main is what TestMain does: it runs the program where [Start] has started this binary, else the tests.
+// Main is what TestMain does: it runs the program where a [Command] has started this binary, else the tests.
 func Main(m *testing.M, program func()) {
 	if len(os.Args) > 1 && os.Args[1] == serve {
 		os.Args = append(os.Args[:1], os.Args[2:]...)
@@ -28,6 +28,11 @@ func Main(m *testing.M, program func()) {
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// Command returns the program with flags. It is killed when ctx ends.
+func Command(ctx context.Context, flags ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, os.Args[0], append([]string{serve}, flags...)...) //nolint:gosec // this binary
 }
 
 // Program is a program that runs until the test ends, or a minute, whichever is first.
@@ -41,8 +46,7 @@ type Program struct {
 func Start(t *testing.T, flags ...string) *Program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	args := append([]string{serve, "-addr", "127.0.0.1:0"}, flags...)
-	cmd := exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // this binary
+	cmd := Command(ctx, append([]string{"-addr", "127.0.0.1:0"}, flags...)...)
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
