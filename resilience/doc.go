@@ -34,6 +34,11 @@
 //   - A call that passes allocates nothing, but for the context of a time-out that is nearer than the caller's deadline.
 //   - The function runs on the caller's goroutine, and no goroutine is left behind.
 //
+// # For servers
+//
+// [Limiter] bounds how fast each caller may come, [Shedder] how many may be served at once. Neither waits. They stand
+// alone: httpserver takes either by its method, not by its type.
+//
 // # What it does not
 //
 // A time-out ends the function's context; it does not abandon a function that ignores its context, since the result

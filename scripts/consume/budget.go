@@ -80,7 +80,7 @@ func main() {
 	log.Fatal(server.Run(context.Background()))
 }
 `},
-	{"resilience", 2, `package main
+	{"resilience", 3, `package main
 
 import (
 	"context"
@@ -95,7 +95,7 @@ func main() {
 	log.Println(answer, err)
 }
 `},
-	{"pubsub/natspubsub", 26, `package main
+	{"pubsub/natspubsub", 27, `package main
 
 import (
 	"context"
@@ -120,7 +120,7 @@ func main() {
 	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
 }
 `},
-	{"sqlx/outbox", 20, `package main
+	{"sqlx/outbox", 21, `package main
 
 import (
 	"context"
