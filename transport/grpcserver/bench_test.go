@@ -2,6 +2,7 @@ package grpcserver_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -55,5 +56,35 @@ func BenchmarkAuthenticate(b *testing.B) {
 		if _, err := a.Unary(ctx, nil, info, handler); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// endless is a stream of messages without a wire.
+type endless struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s endless) Context() context.Context { return s.ctx }
+func (s endless) RecvMsg(any) error        { return nil }
+func (s endless) SendMsg(any) error        { return nil }
+
+// BenchmarkMessage is the cost of the pass for one message of a stream, in and out.
+func BenchmarkMessage(b *testing.B) {
+	o := grpcserver.Observe(&grpcserver.ObserveOptions{
+		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+	})
+	info := &grpc.StreamServerInfo{FullMethod: "/" + streamMethod}
+	b.ReportAllocs()
+	err := o.Stream(b, endless{ctx: b.Context()}, info, func(_ any, ss grpc.ServerStream) error {
+		for b.Loop() {
+			if err := errors.Join(ss.RecvMsg(nil), ss.SendMsg(nil)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
 }

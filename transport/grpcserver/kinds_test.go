@@ -405,11 +405,13 @@ func TestTrust(t *testing.T) {
 // TestSpanOfSomebodyElse has a layer outside that begins a span for each call, as otelgrpc's stats handler does.
 func TestSpanOfSomebodyElse(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind trace.SpanKind
-		want []string
+		kind   trace.SpanKind
+		remote bool // it is only named, as by a stats handler that leaves the call out
+		want   []string
 	}{
-		"OfTheServerIsTaken":   {trace.SpanKindServer, []string{"outer"}},
-		"WithinTheCallIsBelow": {trace.SpanKindInternal, []string{unaryMethod, "outer"}},
+		"OfTheServerIsTaken":   {trace.SpanKindServer, false, []string{"outer"}},
+		"WithinTheCallIsBelow": {trace.SpanKindInternal, false, []string{unaryMethod, "outer"}},
+		"FromAfarIsAParent":    {trace.SpanKindServer, true, []string{unaryMethod, "outer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -420,6 +422,9 @@ func TestSpanOfSomebodyElse(t *testing.T) {
 					Unary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 						ctx, span := tp.Tracer("outer").Start(ctx, "outer", trace.WithSpanKind(c.kind))
 						defer span.End()
+						if c.remote {
+							ctx = trace.ContextWithRemoteSpanContext(ctx, span.SpanContext())
+						}
 						res, err := next(ctx, req)
 						if !span.IsRecording() {
 							t.Error("the span was ended by somebody else")

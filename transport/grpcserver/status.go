@@ -26,7 +26,7 @@ func statusOf(ctx context.Context, err error, cutOff bool) *status.Status {
 	if ctx.Err() == nil {
 		return st
 	}
-	late := outOfTime(ctx) && !cutOff
+	late := outOfTime(ctx)
 	switch st.Code() {
 	case codes.Unknown, codes.Internal, codes.Canceled:
 		if late {
