@@ -30,7 +30,8 @@ func TestPrometheus(t *testing.T) {
 	orders := 1 + s.orderFor(t, scraped) // the one before showed promtool all there is
 
 	await(t, "Prometheus to count every order", func() bool {
-		n := p.query(t, `sum(http_server_request_duration_seconds_count{SHOP,http_route="/orders",http_response_status_code="201"})`)
+		n := p.query(t, `sum(http_server_request_duration_seconds_count{SHOP,
+			http_route="/orders",http_response_status_code="201"})`)
 		return n[""] == float64(orders)
 	})
 	t.Run("EveryScrapeSucceeds", func(t *testing.T) {
@@ -114,7 +115,9 @@ func (p *scraper) introduce(t *testing.T, s *shop) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(file) })
-	await(t, "Prometheus to scrape every service", func() bool { return len(p.query(t, `sum by (service) (up{SHOP})`)) == len(names()) })
+	await(t, "Prometheus to scrape every service", func() bool {
+		return len(p.query(t, `sum by (service) (up{SHOP})`)) == len(names())
+	})
 }
 
 // check wants promtool to find no fault with what the services show.
@@ -207,7 +210,8 @@ func (p *scraper) targets(t *testing.T) map[string]target {
 func (p *scraper) errors(t *testing.T) map[string]float64 {
 	t.Helper()
 	_, page := get(t, p.url+"/metrics")
-	lines := regexp.MustCompile(`(?m)^(prometheus_target_scrapes_\w+_total|prometheus_tsdb_exemplar_out_of_order_exemplars_total) (\S+)$`)
+	lines := regexp.MustCompile(`(?m)^(prometheus_target_scrapes_\w+_total|` +
+		`prometheus_tsdb_exemplar_out_of_order_exemplars_total) (\S+)$`)
 	counts := map[string]float64{}
 	for _, m := range lines.FindAllStringSubmatch(page, -1) {
 		v, err := strconv.ParseFloat(m[2], 64)
