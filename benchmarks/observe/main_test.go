@@ -151,8 +151,32 @@ func TestSameSamples(t *testing.T) {
 			t.Errorf("beside %d: got nil, want what differs", times)
 		}
 	}
-	if err := oneRequest(prometheus.NewRegistry()); err == nil {
-		t.Error("no request: got nil, want an error")
+}
+
+func TestOneRequest(t *testing.T) {
+	routed := func(times int, route string) prometheus.Gatherer {
+		reg := prometheus.NewRegistry()
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: durationName}, []string{"http_route"})
+		reg.MustRegister(h)
+		for range times {
+			h.WithLabelValues(route).Observe(0)
+		}
+		return reg
+	}
+	for name, c := range map[string]struct {
+		reg  prometheus.Gatherer
+		want bool
+	}{
+		"LetsOnePass":      {routed(1, "/users/{id}"), true},
+		"SeesNone":         {routed(0, ""), false},
+		"SeesTwo":          {routed(2, "/users/{id}"), false},
+		"SeesAnotherRoute": {routed(1, "/users/42"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := oneRequest(c.reg); (err == nil) != c.want {
+				t.Errorf("got %v, want it to pass: %v", err, c.want)
+			}
+		})
 	}
 }
 
@@ -208,9 +232,25 @@ func TestLeavesNothing(t *testing.T) {
 		})
 	}
 	never := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
+	if err := leavesNothing(called, restarting{never}); err == nil {
+		t.Error("a trace of its own: got nil, want what differs")
+	}
 	if err := leavesNothing(called, never); err != nil {
 		t.Errorf("a span that is not kept: got %v, want nil", err)
 	}
+}
+
+// restarting begins a new trace for each span.
+type restarting struct{ trace.TracerProvider }
+
+func (p restarting) Tracer(name string, o ...trace.TracerOption) trace.Tracer {
+	return restart{p.TracerProvider.Tracer(name, o...)}
+}
+
+type restart struct{ trace.Tracer }
+
+func (t restart) Start(ctx context.Context, name string, o ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return t.Tracer.Start(ctx, name, append(o, trace.WithNewRoot())...)
 }
 
 // Benchmark is for profiles; the comparison is the command's.
