@@ -153,7 +153,8 @@ func relay(t *testing.T, box *outbox.Outbox, b pubsub.Publisher, o *outbox.Relay
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- box.Relay(b, &opt).Run(ctx) }()
+	r := box.Relay(b, &opt) // its metrics are there from here on
+	go func() { done <- r.Run(ctx) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-done
