@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/internal/outcall"
 	"github.com/mainstay-go/mainstay/transport/internal/problem"
 )
 
@@ -37,6 +38,9 @@ func (e *Endpoint[Req, Res]) Call(ctx context.Context, c Caller, req Req) (Res, 
 }
 
 func (e *Endpoint[Req, Res]) call(ctx context.Context, c Caller, req *Req) (res Res, err error) {
+	if e.result.redirects() {
+		ctx = outcall.NewContext(ctx, outcall.Call{Redirects: true})
+	}
 	r, err := e.request(ctx, reflect.ValueOf(req))
 	if err != nil {
 		return res, transport.NewError(transport.InvalidArgument, "the request cannot be sent", err)

@@ -25,8 +25,8 @@ func (e *statusError) Unwrap() error { return e.sent }
 // before anything is written.
 //
 // A cancelled operation is "client closed request" (499) only where r's context says that its caller went away. A
-// server whose time-out ended it says so (504), and one that cuts the request off is unavailable (503); while nobody has
-// cancelled r, it is a failure of ours (500).
+// server whose time-out ended it says so (504), and one that cuts the request off is unavailable (503); while nobody
+// has cancelled r, it is a failure of ours (500).
 func WriteError(w http.ResponseWriter, r *http.Request, err error) { writeError(w, r, err, nil) }
 
 // writeError is WriteError for a contract that declares error types.

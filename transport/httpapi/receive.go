@@ -26,6 +26,9 @@ func (p *resultPlan) expects(status int) bool {
 	return status >= 200 && status <= 299 || slices.Contains(p.statuses, status)
 }
 
+// redirects reports whether a redirect is a result.
+func (p *resultPlan) redirects() bool { return slices.ContainsFunc(p.statuses, isRedirect) }
+
 var errTooLarge = errors.New("httpapi: the response is too large")
 
 // read decodes a success into what v points to, and closes its body unless that is a part of the result.

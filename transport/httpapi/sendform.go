@@ -130,7 +130,7 @@ func (r *sectionReader) readFile(f *File, p []byte) (int, error) {
 		}
 	}
 	n, err := r.file.Read(p)
-	if n > 0 && err == io.EOF { //nolint:errorlint // io.Reader's own contract
+	if n > 0 && err == io.EOF {
 		err = nil // it comes again
 	}
 	return n, err

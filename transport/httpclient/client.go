@@ -15,6 +15,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/resilience"
+	"github.com/mainstay-go/mainstay/transport/internal/outcall"
 )
 
 const (
@@ -28,8 +29,8 @@ type Options struct {
 	// Base sends the requests. Nil means a transport of the client's own, with bounded time-outs, HTTP/2 over TLS, up
 	// to 64 idle connections, and no proxy.
 	Base http.RoundTripper
-	// Timeout bounds one Do with all its attempts, and reading the body of its response. Zero means 30s; negative
-	// means none, so that only the request's context bounds it.
+	// Timeout bounds one Do with all its attempts, and reading the body of its response, unless that is an
+	// httpapi.Stream's. Zero means 30s; negative means none, so that only the request's context bounds it.
 	Timeout time.Duration
 	// TokenSource yields the bearer token of each attempt that has no Authorization header yet. Nil means none.
 	TokenSource auth.TokenSource
@@ -122,9 +123,9 @@ func ownTransport() *http.Transport {
 }
 
 // stayAtHome follows redirects within one origin. Another gets neither the request nor the token: the redirect is the
-// answer then.
+// answer then. So it is where an endpoint's result is one.
 func stayAtHome(r *http.Request, via []*http.Request) error {
-	if len(via) >= maxRedirects || !sameOrigin(r.URL, via[0].URL) {
+	if len(via) >= maxRedirects || !sameOrigin(r.URL, via[0].URL) || outcall.From(r.Context()).Redirects {
 		return http.ErrUseLastResponse
 	}
 	return nil
@@ -144,7 +145,7 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	ctx, cancel := c.deadline(r.Context())
+	ctx, answered, cancel := c.deadline(r.Context())
 	out := r.WithContext(ctx)
 	out.URL = target
 	var resp *http.Response
@@ -157,6 +158,7 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, fmt.Errorf("httpclient: %w", err)
 	}
+	answered()
 	resp.Body = &heldBody{resp.Body, cancel}
 	return resp, nil
 }
