@@ -13,3 +13,6 @@ func (f face) ServeHTTP(w http.ResponseWriter, r *http.Request) { f(w, r) }
 
 // Access returns transport.Public.
 func (f face) Access() transport.Access { return transport.Public }
+
+// NeverShed returns true: a process that sheds its probes is killed for being busy.
+func (f face) NeverShed() bool { return true }

@@ -115,27 +115,14 @@ type badHeaderError struct{}
 func (badHeaderError) Error() string        { return "httpserver: malformed or repeated Authorization header" }
 func (badHeaderError) Is(target error) bool { return target == auth.ErrInvalidToken }
 
-// maxMuxes bounds how deep isPublic looks into muxes in muxes.
-const maxMuxes = 8
-
 // isPublic reports whether r would reach a handler that is open to anybody.
 func isPublic(h http.Handler, r *http.Request) bool {
-	for range maxMuxes {
-		h = below(h)
-		if marked, ok := h.(interface{ Access() transport.Access }); ok {
-			return marked.Access() == transport.Public
-		}
-		mux, ok := h.(*http.ServeMux)
-		if !ok {
-			return false
-		}
-		next, pattern := mux.Handler(r)
-		if pattern == "" {
-			return true // 404 or 405
-		}
-		h = next
+	found, refused := reach(h, r)
+	if refused {
+		return true
 	}
-	return false
+	marked, ok := found.(interface{ Access() transport.Access })
+	return ok && marked.Access() == transport.Public
 }
 
 // refuse answers for err: 401 for a missing or bad credential, always with the same body, 503 for one that could not

@@ -2,8 +2,7 @@ package httpserver
 
 import "net/http"
 
-// layer is a middleware's handler that can be seen through: what looks for the mux below, to learn whether a request
-// without a credential leads to something public, finds it.
+// layer is a middleware's handler that can be seen through: what asks the mux below where a request leads finds it.
 type layer struct {
 	next  http.Handler
 	serve func(w http.ResponseWriter, r *http.Request, next http.Handler)
@@ -11,13 +10,25 @@ type layer struct {
 
 func (l layer) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.serve(w, r, l.next) }
 
-// below returns the innermost handler that is no layer.
-func below(h http.Handler) http.Handler {
-	for {
-		l, ok := h.(layer)
-		if !ok {
-			return h
+// maxDepth bounds how deep reach looks into muxes and layers.
+const maxDepth = 32
+
+// reach returns the handler that r would come to through layers and muxes, or nil and true where a mux would answer
+// itself that there is none: 404 or 405.
+func reach(h http.Handler, r *http.Request) (found http.Handler, refused bool) {
+	for range maxDepth {
+		switch at := h.(type) {
+		case layer:
+			h = at.next
+		case *http.ServeMux:
+			next, pattern := at.Handler(r)
+			if pattern == "" {
+				return nil, true
+			}
+			h = next
+		default:
+			return h, false
 		}
-		h = l.next
 	}
+	return nil, false
 }

@@ -173,6 +173,9 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 		x.state.Fail(err)
 		refuse(&x.recorder, x.req, err)
 	} else {
+		if o.server != nil {
+			x.routing = routing{next, x.req}
+		}
 		next.ServeHTTP(x.recorder.wrap(), x.req)
 		if o.server != nil {
 			x.settle()

@@ -16,6 +16,8 @@ type recorder struct {
 	hijacked bool
 	broken   bool // the handler panicked after the header was written
 	panicked *panicInfo
+	silent   bool // what follows is a mux's text, which a problem stands for
+	routing  routing
 	place    place
 	pace     pace
 }
@@ -26,6 +28,9 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.w }
 func (rec *recorder) Header() http.Header { return rec.w.Header() }
 
 func (rec *recorder) WriteHeader(status int) {
+	if (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) && rec.refused(status) {
+		return
+	}
 	// 1xx are before the answer, but for 101, which is the last thing that HTTP says.
 	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		rec.status = status
@@ -34,6 +39,9 @@ func (rec *recorder) WriteHeader(status int) {
 }
 
 func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.silent {
+		return len(p), nil
+	}
 	rec.implicit()
 	return rec.write(p)
 }
