@@ -1,0 +1,119 @@
+package httpapitest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mainstay-go/mainstay/transport"
+	"github.com/mainstay-go/mainstay/transport/httpapi"
+	"github.com/mainstay-go/mainstay/transport/httpapi/httpapitest"
+	"github.com/mainstay-go/mainstay/transport/httpclient"
+)
+
+type (
+	getUser struct {
+		ID string `path:"id" minLength:"2"`
+	}
+	user struct {
+		ID      string `json:"id" api:"required"`
+		Status  string `json:"status" enum:"active,blocked"`
+		Version string `header:"X-Version" maxLength:"3"`
+	}
+)
+
+var (
+	get    = httpapi.NewEndpoint[getUser, user]("GET /users/{id}", nil) // for services only
+	remove = httpapi.NewEndpoint[getUser, struct{}]("DELETE /users/{id}", nil)
+)
+
+// failures is a test that keeps what it is told, instead of failing.
+type failures struct {
+	testing.TB
+	mu   sync.Mutex
+	said []string
+}
+
+func (f *failures) Errorf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.said = append(f.said, fmt.Sprintf(format, args...))
+}
+
+func (f *failures) all() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.said, "\n")
+}
+
+func active(_ context.Context, r getUser) (user, error) {
+	if r.ID == "none" {
+		return user{}, transport.Errorf(transport.NotFound, "no user %q", r.ID)
+	}
+	return user{ID: r.ID, Status: "active"}, nil
+}
+
+func TestServer(t *testing.T) {
+	srv := httpapitest.NewServer(t, get.Stub(active))
+	t.Run("AnswersAsTheStubDoes", func(t *testing.T) {
+		for name, c := range map[string]httpapi.Caller{"Do": srv, "client": httpclient.New(srv.URL, nil)} {
+			got, err := get.Call(t.Context(), c, getUser{"42"})
+			if want := (user{ID: "42", Status: "active"}); err != nil || got != want {
+				t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
+			}
+			var e *transport.Error
+			if _, err = get.Call(t.Context(), c, getUser{"none"}); !errors.As(err, &e) || e.Code != transport.NotFound {
+				t.Errorf("%s: got %v, want not_found", name, err)
+			}
+		}
+	})
+	t.Run("RefusesWhatTheProviderWould", func(t *testing.T) {
+		_, err := get.Call(t.Context(), srv, getUser{"1"})
+		if err == nil || !strings.Contains(err.Error(), "id: must be at least 2 characters long") {
+			t.Errorf("got %v, want the violation", err)
+		}
+	})
+	t.Run("TakesPathsOnly", func(t *testing.T) {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://example.com/x", nil)
+		if _, err := srv.Do(r); err == nil {
+			t.Error("a request to another host was sent")
+		}
+	})
+}
+
+func TestServerFailsTheTest(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		res  user
+		want string
+	}{
+		{"WhereAResultLacksWhatIsRequired", user{Status: "active"},
+			`the stub of "GET /users/{id}" breaks the contract: /id is required`},
+		{"WhereAResultBreaksAConstraint", user{ID: "1", Status: "x"}, "/status must be one of active, blocked"},
+		{"WhereAHeaderBreaksAConstraint", user{ID: "1", Status: "active", Version: "1234"},
+			"X-Version must be at most 3 characters long"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fails := &failures{TB: t}
+			srv := httpapitest.NewServer(fails, get.Stub(func(context.Context, getUser) (user, error) { return tt.res, nil }))
+			_, err := get.Call(t.Context(), srv, getUser{"42"})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(fails.all(), tt.want) {
+				t.Errorf("the caller got %v, the test %q, want %q", err, fails.all(), tt.want)
+			}
+		})
+	}
+	t.Run("WhereNoStubIsThere", func(t *testing.T) {
+		fails := &failures{TB: t}
+		srv := httpapitest.NewServer(fails, get.Stub(active))
+		_, err := remove.Call(t.Context(), srv, getUser{"42"})
+		var e *transport.Error
+		want := "httpapitest: DELETE /users/42 has no stub"
+		if !errors.As(err, &e) || e.Code != transport.Unimplemented || fails.all() != want {
+			t.Errorf("the caller got %v, the test %q", err, fails.all())
+		}
+	})
+}
