@@ -31,9 +31,9 @@ var trail = []step{
 		"http.request.method=POST http.route=/orders http.response.status_code=201 url.path=/orders url.scheme=http " +
 			"server.address=127.0.0.1 client.address=127.0.0.1 network.protocol.version=1.1",
 		"SELECT BEGIN INSERT INSERT COMMIT"},
-	{"orders client GET", "orders server POST /orders",
-		"http.request.method=GET http.response.status_code=200 server.address=127.0.0.1", ""},
-	{"users server GET /users/{id}", "orders client GET",
+	{"orders client GET /users/{id}", "orders server POST /orders",
+		"http.request.method=GET http.response.status_code=200 server.address=127.0.0.1 url.template=/users/{id}", ""},
+	{"users server GET /users/{id}", "orders client GET /users/{id}",
 		"http.request.method=GET http.route=/users/{id} http.response.status_code=200 url.path=/users/alice", "SELECT"},
 	{"orders client mainstay.shop.v1.Catalog/GetProduct", "orders server POST /orders",
 		"rpc.system.name=grpc rpc.method=mainstay.shop.v1.Catalog/GetProduct rpc.response.status_code=OK", ""},

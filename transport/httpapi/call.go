@@ -95,6 +95,7 @@ func (c *contract) request(ctx context.Context, v reflect.Value) (*http.Request,
 	if body.again != nil {
 		r.GetBody, r.ContentLength = body.again, -1
 	}
+	r.Pattern = c.pattern.text // what a client counts it by
 	r.Header = values.header
 	for _, cookie := range values.cookies {
 		r.AddCookie(cookie)

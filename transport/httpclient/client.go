@@ -3,10 +3,9 @@ package httpclient
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,22 +15,29 @@ import (
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/transport/internal/outcall"
+	"github.com/mainstay-go/mainstay/transport/internal/problem"
 )
 
 const (
-	defaultTimeout = 30 * time.Second
+	defaultTimeout     = 30 * time.Second
+	defaultMaxResponse = 64 << 20
 	// maxRedirects is net/http's own bound.
 	maxRedirects = 10
 )
 
 // Options of a [Client].
 type Options struct {
-	// Base sends the requests. Nil means a transport of the client's own, with bounded time-outs, HTTP/2 over TLS, up
-	// to 64 idle connections, and no proxy.
+	// Base sends the requests. Nil means a [Pool] of the client's own.
 	Base http.RoundTripper
+	// Resolver finds the base URL of the service that New names. Nil means that New is given the base URL itself.
+	Resolver Resolver
 	// Timeout bounds one Do with all its attempts, and reading the body of its response, unless that is an
-	// httpapi.Stream's. Zero means 30s; negative means none, so that only the request's context bounds it.
+	// httpapi.Stream's; the server is told of it. Zero means 30s; negative means none, so that only the request's
+	// context bounds it.
 	Timeout time.Duration
+	// MaxResponse bounds the body of a response, in bytes after decompression; see [LimitResponse]. Zero means 64 MiB;
+	// negative means no limit, for downloads. An httpapi.Stream has none.
+	MaxResponse int64
 	// TokenSource yields the bearer token of each attempt that has no Authorization header yet. Nil means none.
 	TokenSource auth.TokenSource
 	// Audience is whom the token is for. One of TokenSource and Audience without the other is an error.
@@ -49,146 +55,126 @@ type Options struct {
 
 // Client calls one service. It is safe for concurrent use. It is an httpapi.Caller.
 type Client struct {
-	base    *url.URL
-	http    *http.Client
-	timeout time.Duration
-	policy  *resilience.Policy // nil is none
-	once    *resilience.Policy // policy without retry
-	err     error              // what was wrong with New's arguments
+	service     string
+	resolver    Resolver // nil is none
+	base        atomic.Pointer[base]
+	http        *http.Client
+	timeout     time.Duration
+	maxResponse int64
+	err         error // what was wrong with New's arguments
 }
 
-// New returns a client of the service at baseURL, such as "http://users:8080" or "https://example.com/api". Nil
-// options are defaults.
+// New returns a client of a service: its base URL, such as "http://users:8080" or "https://example.com/api", or, with
+// a Resolver, the name that the Resolver knows. Nil options are defaults.
 //
-// What is wrong with baseURL (it is no absolute http or https URL), or with the options, is the error of [Client.Err]
-// and of every Do.
-func New(baseURL string, o *Options) *Client {
+// What is wrong with the base URL (it is no absolute http or https URL), or with the options, is the error of
+// [Client.Err] and of every Do.
+func New(service string, o *Options) *Client {
 	if o == nil {
 		o = &Options{}
 	}
-	c := &Client{timeout: o.Timeout, policy: o.Policy}
+	c := &Client{
+		service: service, resolver: o.Resolver, timeout: o.Timeout, maxResponse: o.MaxResponse,
+	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
-	if c.policy != nil {
-		c.once = c.policy.WithoutRetry()
+	if c.maxResponse == 0 {
+		c.maxResponse = defaultMaxResponse
 	}
-	base := o.Base
-	if base == nil {
-		base = ownTransport()
+	rt, err := newTransport(o)
+	if err == nil && c.resolver == nil {
+		var b *base
+		b, err = parseBase(service)
+		c.base.Store(b)
 	}
-	rt, err := newTransport(base, TransportOptions{
-		TokenSource: o.TokenSource, Audience: o.Audience,
-		TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
-	})
 	c.http = &http.Client{Transport: rt, CheckRedirect: stayAtHome}
-	if err == nil {
-		c.base, err = parseBase(baseURL)
-	}
 	if err != nil {
 		c.err = fmt.Errorf("httpclient: %w", err)
 	}
 	return c
 }
 
+// newTransport returns all layers but those that concern a whole Do.
+func newTransport(o *Options) (http.RoundTripper, error) {
+	switch {
+	case o.TokenSource != nil && o.Audience == "":
+		return nil, errNoAudience
+	case o.TokenSource == nil && o.Audience != "":
+		return nil, errNoTokenSource
+	}
+	obs, err := newObserver(ObserveOptions{o.TracerProvider, o.Propagator, o.Registerer})
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{base: o.Base, observer: obs, tokens: o.TokenSource, audience: o.Audience, deadline: true}
+	if p.base == nil {
+		p.base = NewPool(nil)
+	}
+	if o.Policy == nil {
+		return p, nil
+	}
+	return Guard(o.Policy)(p), nil
+}
+
 // Err returns what is wrong with the arguments of New, for programs that want to know at start-up; nil if nothing.
 func (c *Client) Err() error { return c.err }
 
-func parseBase(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return nil, err
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("base URL %q: want http:// or https:// and a host", u.Redacted())
-	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("base URL %q: want no user, query or fragment", u.Redacted())
-	}
-	return u, nil
-}
-
-// ownTransport is http.DefaultTransport with a proxy left out (the environment is not ours to read) and more idle
-// connections a host: a client has one host.
-func ownTransport() *http.Transport {
-	d := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		DialContext:            d.DialContext,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    5 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 1 << 20,
-	}
-}
-
-// stayAtHome follows redirects within one origin. Another gets neither the request nor the token: the redirect is the
-// answer then. So it is where an endpoint's result is one.
-func stayAtHome(r *http.Request, via []*http.Request) error {
-	if len(via) >= maxRedirects || !sameOrigin(r.URL, via[0].URL) || outcall.From(r.Context()).Redirects {
-		return http.ErrUseLastResponse
-	}
-	return nil
-}
-
-func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host) }
-
 // Do sends r and returns the response, whose body the caller must close. r's URL is a path, which is taken to be below
 // the base URL, or an absolute URL of the same origin; anything else is an error. r itself is not changed, but its
-// body is read and closed.
+// body is read and closed. r.Pattern, such as "/users/{id}", is the template by which the request is counted.
 //
 // The error matches the context's, where the context or Timeout ended the call, and resilience.ErrOpen where the
-// policy refused it. Any status is a response and no error.
+// policy refused it. Any status is a response and no error: see [Check]. No error tells the URL's query.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
-	target, err := c.resolve(r.URL)
-	if err != nil {
+	if c.err != nil {
 		closeBody(r)
-		return nil, err
+		return nil, c.err
 	}
 	ctx, answered, cancel := c.deadline(r.Context())
-	out := r.WithContext(ctx)
-	out.URL = target
-	var resp *http.Response
-	if c.policy != nil {
-		resp, err = c.guarded(out)
-	} else {
-		resp, err = c.http.Do(out)
-	}
+	target, err := c.target(ctx, r.URL)
 	if err != nil {
 		cancel()
+		closeBody(r)
 		return nil, fmt.Errorf("httpclient: %w", err)
 	}
+	out := r.WithContext(ctx)
+	out.URL = target
+	resp, err := c.http.Do(out)
+	if err != nil {
+		cancel()
+		return nil, failed(out, err)
+	}
 	answered()
-	resp.Body = &heldBody{resp.Body, cancel}
+	if c.maxResponse > 0 && !outcall.From(ctx).Stream {
+		limit(resp, c.maxResponse)
+	}
+	resp.Body = hold(resp.Body, cancel)
 	return resp, nil
+}
+
+// failed tells which request failed, without the query that net/http would tell.
+func failed(r *http.Request, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	m := r.Method
+	if m == "" {
+		m = http.MethodGet
+	}
+	return fmt.Errorf("httpclient: %s %q: %w", m, redacted(r.URL), err)
 }
 
 // CloseIdleConnections closes the connections that wait for another request. Call it when the client is done with.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-var errOrigin = errors.New("is not of the base URL's origin")
-
-func (c *Client) resolve(u *url.URL) (*url.URL, error) {
-	switch {
-	case c.err != nil:
-		return nil, c.err
-	case u.Host != "" || u.Scheme != "":
-		if !sameOrigin(u, c.base) {
-			return nil, fmt.Errorf("httpclient: URL %q %w", u.Redacted(), errOrigin)
-		}
-		return u, nil
-	case u.Opaque != "" || !strings.HasPrefix(u.Path, "/"):
-		return nil, fmt.Errorf("httpclient: URL %q: want a path that begins with a slash", u.Redacted())
+// Check returns nil for a response of 2xx or 101. Any other it reads, within bounds, and closes, and returns the
+// *[transport.Error] that it stands for: the one that a server of this kit built, by its problem details, or one by its
+// status. It is what a httpapi call does by itself.
+func Check(resp *http.Response) error {
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
 	}
-	full := *c.base
-	full.Path = strings.TrimSuffix(c.base.Path, "/") + u.Path
-	full.RawPath = strings.TrimSuffix(c.base.EscapedPath(), "/") + u.EscapedPath()
-	full.RawQuery = u.RawQuery
-	return &full, nil
-}
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		_ = r.Body.Close()
-	}
+	defer resp.Body.Close()
+	return problem.Read(resp)
 }

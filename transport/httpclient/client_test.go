@@ -247,10 +247,7 @@ func TestTokenStaysAtItsOrigin(t *testing.T) {
 	do(f.client, "/away", "nothing", 302)
 
 	// An http.Client that follows everything, over our transport.
-	rt := httpclient.NewTransport(http.DefaultTransport.(*http.Transport).Clone(), &httpclient.TransportOptions{
-		TokenSource: issuer, Audience: "users", Registerer: f.reg,
-	})
-	plain := &http.Client{Transport: rt}
+	plain := &http.Client{Transport: httpclient.Authorize(issuer, "users")(httpclient.NewPool(nil))}
 	defer plain.CloseIdleConnections()
 	do(plain, f.url+"/near", "/here Bearer for-users", 200)
 	do(plain, f.url+"/away", "other ", 200)
@@ -383,13 +380,4 @@ func TestErrorTypes(t *testing.T) {
 			t.Errorf("%s: %v, want %s", base, got, want)
 		}
 	}
-}
-
-func TestNewTransportPanics(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a token for nobody: no panic")
-		}
-	}()
-	httpclient.NewTransport(nil, &httpclient.TransportOptions{TokenSource: issuer, Registerer: prometheus.NewRegistry()})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mainstay-go/mainstay/resilience"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
 )
 
@@ -45,8 +46,48 @@ func Example() {
 	// 200 /users/42 Bearer for-users
 }
 
-// NewTransport adds correlation, trace and token to any http.Client.
-func ExampleNewTransport() {
-	client := &http.Client{Transport: httpclient.NewTransport(http.DefaultTransport, nil)}
-	_ = client
+// An http.Client that is there already takes the layers that it wants.
+func ExampleObserve() {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("X-Correlation-Id"), " ", r.Header.Get("Authorization"))
+	}))
+	defer srv.Close()
+
+	observe := httpclient.Observe(&httpclient.ObserveOptions{Registerer: prometheus.NewRegistry()})
+	authorize := httpclient.Authorize(issuer, "users")
+	client := &http.Client{Transport: observe(authorize(httpclient.Deadline(httpclient.NewPool(nil))))}
+	defer client.CloseIdleConnections()
+
+	ctx := correlation.NewContext(context.Background(), "c-1")
+	r, _ := http.NewRequestWithContext(ctx, "GET", srv.URL+"/users/42", nil)
+	r.Pattern = "/users/{id}" // how it is counted
+	resp, err := client.Do(r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(body))
+	// Output:
+	// c-1 Bearer for-users
+}
+
+// Where a service is differs by environment; its name does not.
+func ExampleResolver() {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+
+	environment := httpclient.BaseURLs{"users": srv.URL + "/v1"}
+	users := httpclient.New("users", &httpclient.Options{Resolver: environment, Registerer: prometheus.NewRegistry()})
+	defer users.CloseIdleConnections()
+	r, _ := http.NewRequestWithContext(context.Background(), "GET", "/users/42", nil)
+	resp, err := users.Do(r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(resp.Request.URL.Path, httpclient.Check(resp))
+	// Output:
+	// /v1/users/42 not_found: Not Found
 }

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -17,32 +17,48 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/metrics"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
-const (
-	scope = "github.com/mainstay-go/mainstay/transport/httpclient"
-	// maxServers bounds the server_address label, for a transport under a client that goes anywhere.
-	maxServers = 100
-)
+const scope = "github.com/mainstay-go/mainstay/transport/httpclient"
+
+// ObserveOptions say where what is observed goes. The same fields are in [Options].
+type ObserveOptions struct {
+	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
+	TracerProvider trace.TracerProvider
+	// Propagator sends the trace along. Nil means W3C trace context.
+	Propagator propagation.TextMapPropagator
+	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
+	Registerer prometheus.Registerer
+}
+
+// Observe returns a layer that makes each request one client span and one sample of
+// http_client_request_duration_seconds, and sends the context's correlation ID and trace along: see the package
+// comment. Where no span is to be made, because something else makes one, give it a TracerProvider that does nothing.
+//
+// It panics where Registerer holds another metric of one of its names: a mistake that start-up shows. Nil options are
+// defaults, nil base of the layer is http.DefaultTransport.
+func Observe(o *ObserveOptions) func(base http.RoundTripper) http.RoundTripper {
+	if o == nil {
+		o = &ObserveOptions{}
+	}
+	obs, err := newObserver(*o)
+	if err != nil {
+		panic("httpclient: " + err.Error())
+	}
+	return func(base http.RoundTripper) http.RoundTripper { return &pass{base: orDefault(base), observer: obs} }
+}
 
 // observer takes span and metrics of each attempt.
 type observer struct {
 	tracer     trace.Tracer
+	options    []trace.SpanStartOption
 	propagator propagation.TextMapPropagator
-	red        *metrics.RED
-	servers    *metrics.Values
+	peers      *peers
 }
 
-func newObserver(o TransportOptions) (*observer, error) {
-	red, err := metrics.NewRED(o.Registerer, metrics.REDOptions{
-		Name:   "http_client_request_duration_seconds",
-		Help:   "Duration of HTTP client requests.",
-		Labels: []string{"http_request_method", "server_address", "http_response_status_code", "error_type"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	servers, err := metrics.NewValues(o.Registerer, "server_address", maxServers)
+func newObserver(o ObserveOptions) (*observer, error) {
+	p, err := newPeers(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
@@ -53,62 +69,82 @@ func newObserver(o TransportOptions) (*observer, error) {
 		o.Propagator = propagation.TraceContext{}
 	}
 	return &observer{
-		tracer:     o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		tracer: o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		// Without attributes: most spans are not kept.
+		options:    []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)},
 		propagator: o.Propagator,
-		red:        red,
-		servers:    servers,
+		peers:      p,
 	}, nil
 }
 
 // attempt is one request on its way.
 type attempt struct {
-	span   trace.Span
-	start  time.Time
-	method string
-	server string
+	span  trace.Span
+	start time.Time
+	op    *operation
 }
 
 // begin returns the context of the attempt alone, too.
-func (o *observer) begin(r *http.Request) (context.Context, *attempt) {
-	a := &attempt{start: time.Now(), method: methodLabel(r.Method), server: r.URL.Hostname()}
-	name := a.method
-	if name == metrics.Other {
-		name = "HTTP"
+func (o *observer) begin(r *http.Request) (context.Context, attempt) {
+	a := attempt{start: time.Now(), op: o.peers.operation(r)}
+	ctx, span := o.tracer.Start(r.Context(), a.op.spanName, o.options...)
+	a.span = span
+	if span.IsRecording() {
+		span.SetAttributes(requestAttributes(r, a.op)...)
 	}
-	attrs := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(a.method), semconv.ServerAddress(a.server), semconv.ServerPort(port(r)),
-		semconv.URLFull(r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath()),
+	return ctx, a
+}
+
+func requestAttributes(r *http.Request, op *operation) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 7)
+	address, port := addressOf(r.URL)
+	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(op.method.String()), semconv.ServerAddress(address))
+	if port > 0 {
+		attrs = append(attrs, semconv.ServerPort(port))
 	}
-	if a.method != r.Method && r.Method != "" {
+	attrs = append(attrs, semconv.URLFull(withoutQuery(r.URL)))
+	if op.template != "" && op.template != metrics.Overflow {
+		attrs = append(attrs, semconv.URLTemplate(op.template))
+	}
+	if op.method == methodOther {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(r.Method))
 	}
 	if n := resends(r.Context()); n > 0 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(n))
 	}
-	ctx, span := o.tracer.Start(r.Context(), name,
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
-	a.span = span
-	return ctx, a
+	return attrs
+}
+
+// inject writes what goes along with the attempt.
+func (o *observer) inject(ctx context.Context, h http.Header) {
+	o.propagator.Inject(ctx, propagation.HeaderCarrier(h))
+	if id := correlation.FromContext(ctx); id != "" {
+		h[correlation.Header] = []string{id}
+	}
 }
 
 func (o *observer) end(ctx context.Context, a *attempt, resp *http.Response, err error) {
 	took := time.Since(a.start)
 	defer a.span.End()
-	var status, failure string
+	var status int
+	var failure string
 	if err != nil {
 		failure = errorType(ctx, err)
 	} else {
-		status = strconv.Itoa(resp.StatusCode)
-		a.span.SetAttributes(semconv.HTTPResponseStatusCode(resp.StatusCode))
-		if resp.StatusCode >= 400 {
-			failure = status
-		}
+		status = resp.StatusCode
 	}
-	o.red.Observe(ctx, took, a.method, o.servers.Label(a.server), status, failure)
-	if failure == "" {
+	out := o.peers.outcome(a.op, status, failure)
+	out.series.Observe(ctx, took)
+	if !a.span.IsRecording() {
 		return
 	}
-	a.span.SetAttributes(semconv.ErrorTypeKey.String(failure))
+	if status > 0 {
+		a.span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	}
+	if out.errorType == "" {
+		return
+	}
+	a.span.SetAttributes(semconv.ErrorTypeKey.String(out.errorType))
 	switch {
 	case failure == errCanceled: // the caller's own wish
 	case err != nil:
@@ -151,25 +187,4 @@ func errorType(ctx context.Context, err error) string {
 		return errConnect
 	}
 	return metrics.Other
-}
-
-func methodLabel(m string) string {
-	switch m {
-	case "":
-		return http.MethodGet
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		return m
-	}
-	return metrics.Other
-}
-
-func port(r *http.Request) int {
-	if n, err := strconv.Atoi(r.URL.Port()); err == nil {
-		return n
-	}
-	if r.URL.Scheme == "https" {
-		return 443
-	}
-	return 80
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // StatusError is what a policy is told of a response that is a failure, see the package comment. It is for
-// resilience.Options.Classify: Do itself returns the response.
+// resilience.Options.Classify: the caller gets the response.
 type StatusError struct {
 	// StatusCode of the response.
 	StatusCode int
@@ -50,17 +50,52 @@ func failure(resp *http.Response) error {
 	return &StatusError{resp.StatusCode, problem.RetryAfter(resp.Header.Get(transport.HeaderRetryAfter))}
 }
 
-// guarded sends r under the policy.
-func (c *Client) guarded(r *http.Request) (*http.Response, error) {
-	policy := c.policy
+// Guard returns a layer that sends requests under policy, as the package comment describes. Put it outside of [Observe]
+// and [Authorize], so that each attempt has a span and a token of its own. All hosts share the policy and its
+// breaker: it is for a client of one service. [GuardHosts] is for one that goes to several.
+//
+// It panics where policy is nil. Nil base of the layer is http.DefaultTransport.
+func Guard(policy *resilience.Policy) func(base http.RoundTripper) http.RoundTripper {
+	if policy == nil {
+		panic("httpclient: Guard without a policy")
+	}
+	p := policies{policy, policy.WithoutRetry()}
+	return func(base http.RoundTripper) http.RoundTripper {
+		return &guard{base: orDefault(base), of: func(string) policies { return p }}
+	}
+}
+
+// policies are those of one dependency.
+type policies struct {
+	full *resilience.Policy // nil is none
+	once *resilience.Policy // without retry
+}
+
+// guard sends each request under a policy.
+type guard struct {
+	base http.RoundTripper
+	of   func(host string) policies
+}
+
+// RoundTrip sends r, and again where that is safe and the policy says so.
+func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil {
+		closeBody(r)
+		return nil, errNoURL
+	}
+	p := g.of(r.URL.Host)
+	if p.full == nil {
+		return roundTrip(g.base, r)
+	}
+	policy := p.full
 	if !repeatable(r) {
-		policy = c.once
+		policy = p.once
 	}
 	n := 0
 	var last *http.Response
 	resp, err := resilience.Do(r.Context(), policy, func(ctx context.Context) (*http.Response, error) {
 		discard(last)
-		resp, err := c.attempt(ctx, r, n)
+		resp, err := g.attempt(ctx, r, n)
 		n++
 		last = resp
 		return resp, err
@@ -79,9 +114,12 @@ func (c *Client) guarded(r *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
+// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+func (g *guard) CloseIdleConnections() { closeIdle(g.base) }
+
 // attempt sends r once. ctx bounds the wait for the response, and no more than that: it ends when attempt returns, and
 // the body is to be readable after.
-func (c *Client) attempt(ctx context.Context, r *http.Request, n int) (*http.Response, error) {
+func (g *guard) attempt(ctx context.Context, r *http.Request, n int) (*http.Response, error) {
 	held, cancel := context.WithCancelCause(context.WithValue(r.Context(), resendKey{}, n))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	out := r.WithContext(held)
@@ -93,24 +131,24 @@ func (c *Client) attempt(ctx context.Context, r *http.Request, n int) (*http.Res
 		}
 		out.Body = body
 	}
-	resp, err := c.http.Do(out)
+	resp, err := roundTrip(g.base, out)
 	if err == nil && !stop() {
 		_ = resp.Body.Close()
-		err = context.Cause(ctx) // it came in the very moment that its time ended
+		err = ctx.Err() // it came in the very moment that its time ended
 	}
 	if err != nil {
 		cancel(nil)
 		if ctx.Err() != nil {
 			// A transport that says no more than that held was cancelled would make it the caller's doing to the policy.
-			err = fmt.Errorf("%s %q: %w", r.Method, r.URL.Redacted(), ctx.Err())
+			err = ctx.Err()
 		}
 		return nil, err
 	}
-	resp.Body = &heldBody{resp.Body, func() { cancel(nil) }}
+	resp.Body = hold(resp.Body, func() { cancel(nil) })
 	return resp, failure(resp)
 }
 
-// repeatable reports whether r may be sent twice, and can be.
+// repeatable reports whether r may be sent twice, and can be: by its method (RFC 9110, 9.2.2) or its key.
 func repeatable(r *http.Request) bool {
 	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return false
@@ -127,8 +165,8 @@ func discard(resp *http.Response) {
 	if resp == nil {
 		return
 	}
-	if held, ok := resp.Body.(*heldBody); ok {
-		timer := time.AfterFunc(drainTime, held.cancel)
+	if held, ok := resp.Body.(interface{ end() }); ok {
+		timer := time.AfterFunc(drainTime, held.end)
 		defer timer.Stop()
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDrained)

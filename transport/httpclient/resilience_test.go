@@ -198,7 +198,9 @@ func TestPolicyLeaksNothing(t *testing.T) {
 	}
 	srv.Start()
 	defer srv.Close()
-	c := httpclient.New(srv.URL, &httpclient.Options{Policy: quick(resilience.Options{}), Registerer: prometheus.NewRegistry()})
+	c := httpclient.New(srv.URL, &httpclient.Options{
+		Policy: quick(resilience.Options{}), Registerer: prometheus.NewRegistry(),
+	})
 	defer c.CloseIdleConnections()
 	for range 1000 {
 		resp, err := c.Do(request(t, t.Context(), "GET", "/", nil))
@@ -314,5 +316,170 @@ func TestPolicyCallerLeaves(t *testing.T) {
 	}
 	if got := f.series(t)["GET  timeout"]; got != 0 {
 		t.Errorf("%d time-outs, want none", got)
+	}
+}
+
+var noRetry = resilience.Options{Retry: resilience.RetryOptions{MaxAttempts: -1}}
+
+// sequence answers with one status after another, the last one again and again, and what header says.
+type sequence struct {
+	statuses []int
+	header   http.Header
+	n        int
+}
+
+func (s *sequence) RoundTrip(r *http.Request) (*http.Response, error) {
+	status := s.statuses[min(s.n, len(s.statuses)-1)]
+	s.n++
+	return &http.Response{StatusCode: status, Header: s.header, Body: http.NoBody, Request: r}, nil
+}
+
+func TestGuardWaitsForRetryAfter(t *testing.T) {
+	for name, tt := range map[string]struct {
+		after    string // "date" is a date in 7s
+		attempts int
+		status   int
+		took     time.Duration
+	}{
+		"seconds":            {"7", 2, 200, 7 * time.Second},
+		"date":               {"date", 2, 200, 7 * time.Second},
+		"above the ceiling":  {"31", 1, 503, 0},
+		"absurd":             {"4294967295", 1, 503, 0},
+		"not of either form": {"soon", 2, 200, 0},
+		"in the past":        {"Mon, 01 Jan 1990 00:00:00 GMT", 2, 200, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				after := tt.after
+				if after == "date" {
+					after = time.Now().Add(7 * time.Second).UTC().Format(http.TimeFormat)
+				}
+				base := &sequence{statuses: []int{503, 200}, header: http.Header{"Retry-After": {after}}}
+				client := &http.Client{Transport: httpclient.Guard(quick(resilience.Options{Timeout: -1}))(base)}
+				begin := time.Now()
+				resp, err := client.Get("http://users/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				took := time.Since(begin).Truncate(time.Second) // the policy adds a microsecond
+				if resp.StatusCode != tt.status || base.n != tt.attempts || took != tt.took {
+					t.Errorf("status %d after %d attempts and %v, want %d after %d and %v",
+						resp.StatusCode, base.n, took, tt.status, tt.attempts, tt.took)
+				}
+			})
+		})
+	}
+}
+
+func TestTotalTimeBoundsTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		c := httpclient.New("http://x", &httpclient.Options{
+			Timeout: 2500 * time.Millisecond, Registerer: prometheus.NewRegistry(),
+			Base: tripper(func(r *http.Request) (*http.Response, error) { attempts++; return deaf{}.RoundTrip(r) }),
+			Policy: quick(resilience.Options{
+				AttemptTimeout: time.Second, Retry: resilience.RetryOptions{MaxAttempts: 10},
+				Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
+			}),
+		})
+		begin := time.Now()
+		_, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+		took := time.Since(begin)
+		if took != 2500*time.Millisecond || attempts != 3 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v after %d attempts and %v, want a deadline error after 3 and 2.5s", err, attempts, took)
+		}
+	})
+}
+
+func TestGuardHostsKeepsFailuresApart(t *testing.T) {
+	down := tripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host == "down:80" {
+			return answers(500).RoundTrip(r)
+		}
+		return answers(200).RoundTrip(r)
+	})
+	asked := map[string]int{}
+	rt := httpclient.GuardHosts(func(host string) *resilience.Policy {
+		asked[host]++
+		if host == "free" {
+			return nil
+		}
+		return quick(resilience.Options{})
+	})(down)
+	var err error
+	for range 10 {
+		var resp *http.Response
+		if resp, err = rt.RoundTrip(request(t, t.Context(), "GET", "http://down:80/", nil)); err == nil {
+			resp.Body.Close()
+		}
+		send(t, rt, request(t, t.Context(), "GET", "http://up/", nil))
+		send(t, rt, request(t, t.Context(), "GET", "http://free/", nil))
+	}
+	if !errors.Is(err, resilience.ErrOpen) {
+		t.Errorf("the host that is down: %v, want ErrOpen", err)
+	}
+	if want := (map[string]int{"down:80": 1, "up": 1, "free": 1}); !reflect.DeepEqual(asked, want) {
+		t.Errorf("asked for policies %v, want %v", asked, want)
+	}
+}
+
+func TestGuardHostsForgetsTheLongestUnused(t *testing.T) {
+	asked := map[string]int{}
+	rt := httpclient.GuardHosts(func(host string) *resilience.Policy {
+		asked[host]++
+		return nil
+	})(answers(200))
+	call := func(i int) { send(t, rt, request(t, t.Context(), "GET", fmt.Sprintf("http://h%d/", i), nil)) }
+	for i := range 1000 {
+		call(i)
+	}
+	call(0)
+	call(1000) // takes the place of 1
+	call(0)
+	call(2)
+	call(1)
+	for host, want := range map[string]int{"h0": 1, "h1": 2, "h2": 1, "h1000": 1} {
+		if asked[host] != want {
+			t.Errorf("%s: asked for %d policies, want %d", host, asked[host], want)
+		}
+	}
+}
+
+func TestGuardKeepsTheBodyReadable(t *testing.T) {
+	const size = 512 << 10
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP2=%t", h2), func(t *testing.T) {
+			var calls atomic.Int64
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if calls.Add(1) == 1 {
+					w.WriteHeader(503)
+				}
+				_, _ = w.Write(make([]byte, size))
+			}))
+			srv.EnableHTTP2 = h2
+			srv.StartTLS()
+			defer srv.Close()
+			guard := httpclient.Guard(quick(resilience.Options{AttemptTimeout: time.Minute}))
+			client := &http.Client{Timeout: time.Minute, Transport: guard(srv.Client().Transport)}
+			resp, err := client.Get(srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// By now the context of the attempt has ended.
+			if got := read(t, resp); len(got) != size || calls.Load() != 2 || (resp.ProtoMajor == 2) != h2 {
+				t.Errorf("%s: %d bytes after %d attempts, want %d after 2", resp.Proto, len(got), calls.Load(), size)
+			}
+		})
+	}
+}
+
+func TestGuardReturnsTheErrorOfGetBody(t *testing.T) {
+	boom := errors.New("the file is gone")
+	r := request(t, t.Context(), "PUT", "http://users/", bytes.NewReader([]byte("x")))
+	r.GetBody = func() (io.ReadCloser, error) { return nil, boom }
+	rt := httpclient.Guard(quick(resilience.Options{}))(answers(503))
+	if _, err := rt.RoundTrip(r); !errors.Is(err, boom) {
+		t.Errorf("got %v, want %v", err, boom)
 	}
 }
