@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
 const (
@@ -19,14 +21,11 @@ const (
 	freshFor = time.Second
 )
 
-type drainingKey struct{}
-
 // Draining returns a channel that is closed when the [Server] of the request that ctx belongs to has closed its
 // listener. Handlers of long streams end theirs then: the server waits for them. Outside of a Server the channel is
 // nil, which never is ready.
 func Draining(ctx context.Context) <-chan struct{} {
-	c, _ := ctx.Value(drainingKey{}).(chan struct{})
-	return c
+	return reqstate.Draining(ctx)
 }
 
 // errCutOff is why the context of a request ends that DrainTimeout did not suffice for.

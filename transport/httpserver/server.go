@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
 // Server is a Runner: it serves from Run on until Run's context ends. Its methods are safe for concurrent use.
@@ -127,7 +128,7 @@ func (s *Server) start() error {
 
 // serveOn serves ln, and closes it.
 func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
-	base, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), drainingKey{}, s.draining))
+	base, cancel := context.WithCancelCause(reqstate.WithDraining(context.WithoutCancel(ctx), s.draining))
 	defer cancel(errCutOff)
 	srv := s.httpServer(base)
 	open := watch(ln, s.opts.MaxConns)

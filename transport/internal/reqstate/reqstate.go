@@ -120,3 +120,16 @@ func From(ctx context.Context) *State {
 func CallerLeft(ctx context.Context) bool {
 	return ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled)
 }
+
+type drainingKey struct{}
+
+// WithDraining returns ctx with the channel that a server closes when it stops.
+func WithDraining(ctx context.Context, c <-chan struct{}) context.Context {
+	return context.WithValue(ctx, drainingKey{}, c)
+}
+
+// Draining returns the channel of WithDraining, nil where there is none.
+func Draining(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(drainingKey{}).(<-chan struct{})
+	return c
+}
