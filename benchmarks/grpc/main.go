@@ -62,20 +62,30 @@ func run(ctx context.Context, w io.Writer, e effort) error {
 	fmt.Fprintf(w, "unary call over a connection in memory: mainstay beside otelgrpc and go-grpc-middleware, less a bare server\n")
 	fmt.Fprintf(w, "%s %s/%s, GOMAXPROCS %d; medians of %d interleaved pairs\n\n", runtime.Version(), runtime.GOOS,
 		runtime.GOARCH, runtime.GOMAXPROCS(0), e.pairs)
-	rows, err := compare(ctx, "JWT", token, "", e)
-	if err != nil {
-		return err
+	var rows []bench.Row
+	for _, c := range []struct {
+		name         string
+		kit          builder
+		token, fixed string
+	}{
+		{"server, JWT", kitServer, token, ""}, {"interceptors, JWT", kitInterceptors, token, ""},
+		{"server, no JWT", kitServer, fixedToken, fixedToken},
+		{"interceptors, no JWT", kitInterceptors, fixedToken, fixedToken},
+	} {
+		more, err := compare(ctx, c.name, c.kit, c.token, c.fixed, e)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
 	}
-	without, err := compare(ctx, "no JWT", fixedToken, fixedToken, e)
-	if err != nil {
-		return err
-	}
-	return bench.Report(w, "mainstay", "peers", append(rows, without...)...)
+	return bench.Report(w, "mainstay", "peers", rows...)
 }
 
 // compare measures calls with a token, which is verified, or compared with fixed where that is given.
-func compare(ctx context.Context, name, token, fixed string, e effort) (rows []bench.Row, err error) {
-	servers, err := startAll(ctx, fixed)
+func compare(
+	ctx context.Context, name string, kit builder, token, fixed string, e effort,
+) (rows []bench.Row, err error) {
+	servers, err := startAll(ctx, kit, fixed)
 	defer func() { err = errors.Join(err, servers.stop()) }()
 	if err != nil {
 		return nil, err
@@ -88,17 +98,12 @@ func compare(ctx context.Context, name, token, fixed string, e effort) (rows []b
 		added := func(s *server) func() (added, error) {
 			return func() (added, error) { return servers.bare.beside(ctx, s, e.time) }
 		}
-		for _, side := range []struct {
-			name string
-			kit  *server
-		}{{"server", servers.kit}, {"interceptors", servers.interceptors}} {
-			// The first pair warms both up, and is not counted.
-			pairs, err := bench.Interleave(e.pairs+1, added(side.kit), added(servers.peers))
-			if err != nil {
-				return nil, err
-			}
-			rows = append(rows, rowsOf(fmt.Sprintf("%s, %s, %s", side.name, name, c.name), pairs[1:])...)
+		// The first pair warms both up, and is not counted.
+		pairs, err := bench.Interleave(e.pairs+1, added(servers.kit), added(servers.peers))
+		if err != nil {
+			return nil, err
 		}
+		rows = append(rows, rowsOf(name+", "+c.name, pairs[1:])...)
 	}
 	return rows, nil
 }

@@ -31,8 +31,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type builder func(telemetry) (func(context.Context, net.Listener) error, error)
-
 var builders = map[string]builder{"Server": kitServer, "Interceptors": kitInterceptors, "Peers": peersServer}
 
 func TestRun(t *testing.T) {
@@ -227,30 +225,30 @@ func TestOtelgrpc(t *testing.T) {
 
 // BenchmarkCall is for profiles; the comparison is the command's.
 func BenchmarkCall(b *testing.B) {
-	all, err := startAll(b.Context(), "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := all.stop(); err != nil {
-			b.Error(err)
-		}
-	}()
 	token, err := newToken(scope)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, s := range map[string]*server{
-		"Bare": all.bare, "Server": all.kit, "Interceptors": all.interceptors, "Peers": all.peers,
-	} {
+	for name, build := range builders {
 		for flag, traceparent := range map[string]string{"Sampled": sampled, "Unsampled": unsampled} {
-			ctx, request := outgoing(b.Context(), token, traceparent), &testpb.SimpleRequest{}
 			b.Run(name+flag, func(b *testing.B) {
+				run, err := build(discarded())
+				if err != nil {
+					b.Fatal(err)
+				}
+				s, err := serve(b.Context(), run)
+				if err != nil {
+					b.Fatal(err)
+				}
+				ctx, request := outgoing(b.Context(), token, traceparent), &testpb.SimpleRequest{}
 				b.ReportAllocs()
 				for b.Loop() {
 					if _, err := s.client.UnaryCall(ctx, request); err != nil {
 						b.Fatal(err)
 					}
+				}
+				if err := s.stop(); err != nil {
+					b.Error(err)
 				}
 			})
 		}
