@@ -64,6 +64,7 @@ func TestConnection(t *testing.T) {
 					}
 					time.Sleep(every)
 				}
+				synctest.Wait()
 				var code http2.ErrCode
 				select {
 				case code = <-ended:

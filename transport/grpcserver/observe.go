@@ -59,6 +59,9 @@ type ObserveOptions struct {
 // An interceptor of a unary call runs after its request was read: what cannot be read, and methods that nobody
 // registered, are not observed. [Server] observes those too.
 //
+// A server that is given grpc.NumStreamWorkers(32) as well saves the growing of a new goroutine's stack, a fifth of a
+// small call. [Server] has it.
+//
 // It panics where Registerer holds another metric of one of its names: a mistake that start-up shows.
 func Observe(o *ObserveOptions) Interceptor {
 	if o == nil {
