@@ -33,6 +33,15 @@ func (l *Levels) Unset(name string) {
 	l.change(func(byName map[string]slog.Level) { delete(byName, name) })
 }
 
+// All returns the levels that are set, by name, in a map of the caller's own.
+func (l *Levels) All() map[string]slog.Level {
+	all := map[string]slog.Level{}
+	if byName := l.byName.Load(); byName != nil {
+		maps.Copy(all, *byName)
+	}
+	return all
+}
+
 // change replaces the map by a changed copy: readers take no lock.
 func (l *Levels) change(f func(map[string]slog.Level)) {
 	l.mu.Lock()

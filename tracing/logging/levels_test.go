@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/slogtest"
@@ -57,6 +58,23 @@ func TestLevels(t *testing.T) {
 		}
 	})
 
+	t.Run("AreToldByName", func(t *testing.T) {
+		var levels logging.Levels
+		if got := levels.All(); len(got) != 0 {
+			t.Errorf("got %v, want none", got)
+		}
+		levels.Set("a", slog.LevelDebug)
+		levels.Set("b", slog.LevelError)
+		levels.Unset("a")
+		all := levels.All()
+		if want := map[string]slog.Level{"b": slog.LevelError}; !maps.Equal(all, want) {
+			t.Errorf("got %v, want %v", all, want)
+		}
+		all["b"] = slog.LevelDebug
+		if got := levels.All()["b"]; got != slog.LevelError {
+			t.Errorf("a change of the answer changed the level to %v", got)
+		}
+	})
 	t.Run("AreWrittenWithTheName", func(t *testing.T) {
 		for _, format := range []logging.Format{logging.JSON, logging.Text} {
 			var buf bytes.Buffer

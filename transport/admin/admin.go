@@ -3,10 +3,15 @@
 //	GET  /               what there is
 //	GET  /metrics        the metrics, for Prometheus
 //	GET  /livez          200 while the process answers
-//	GET  /readyz         200 while it should get traffic, else 503
+//	GET  /startupz       200 once it has started, else 503
+//	GET  /readyz         200 while it should get traffic, else 503, with the checks by name
 //	GET  /log/level      the log level; PUT with a level as the body ("debug", "INFO", "WARN+2") changes it
 //	GET  /buildinfo      module versions and build settings, as JSON
+//	GET  /debug/runtime  goroutines, memory and garbage collection, as JSON
 //	GET  /debug/pprof/   the profiles of runtime/pprof, for go tool pprof
+//
+// With Options.Levels, /log/level lists the loggers that have a level of their own, and ?logger=NAME asks for the level
+// of one, changes it (PUT) or takes it away (DELETE).
 //
 // Nothing here asks who is calling, and a profile shows memory: the default address is a loopback one. Where the
 // orchestrator's probes and scrapes come from another host, listen on ":9090" and keep the port inside the cluster.
@@ -27,6 +32,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mainstay-go/mainstay/metrics"
+	"github.com/mainstay-go/mainstay/tracing/logging"
 	"github.com/mainstay-go/mainstay/transport/health"
 	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
@@ -42,10 +48,13 @@ type Options struct {
 	Addr string
 	// Gatherer is what /metrics shows. Nil means prometheus.DefaultGatherer.
 	Gatherer prometheus.Gatherer
-	// Health is what /livez and /readyz show. Nil means a process that is ready until it drains.
+	// Health is what /livez, /startupz and /readyz show. Nil means a process that is ready until it drains.
 	Health *health.Checks
-	// Level is what /log/level shows and changes. Nil means that there is no such page.
+	// Level is what /log/level shows and changes. Nil means that the page knows levels by name alone, and where Levels is
+	// nil too that there is no such page.
 	Level *slog.LevelVar
+	// Levels are those of loggers by name, that of logging.Options. Nil means that the page knows none by name.
+	Levels *logging.Levels
 	// Pages are further pages by the path that they are under, which begins and ends with a slash; they see their
 	// requests without it ("/x" under "/debug/channelz/" is "/x" to them). New panics where the path is one of the pages
 	// above. Nil means none.
@@ -99,8 +108,10 @@ func newMux(o Options) *http.ServeMux {
 	mux.Handle("GET /{$}", index(slices.Sorted(maps.Keys(o.Pages))))
 	mux.Handle("GET /metrics", metrics.Handler(o.Gatherer))
 	mux.Handle("GET /livez", o.Health.Liveness())
-	mux.Handle("GET /readyz", o.Health.Readiness())
+	mux.Handle("GET /startupz", o.Health.Startup())
+	mux.Handle("GET /readyz", o.Health.Details())
 	mux.HandleFunc("GET /buildinfo", buildInfo)
+	mux.HandleFunc("GET /debug/runtime", runtimeFigures)
 	mux.HandleFunc("GET /debug/pprof/{$}", profileIndex)
 	mux.HandleFunc("GET /debug/pprof/{name}", profile)
 	mux.HandleFunc("GET /debug/pprof/profile", cpuProfile)
@@ -108,10 +119,11 @@ func newMux(o Options) *http.ServeMux {
 	for path, page := range o.Pages {
 		mux.Handle(path, http.StripPrefix(strings.TrimSuffix(path, "/"), page))
 	}
-	if o.Level != nil {
-		l := level{o.Level, o.Logger}
+	if o.Level != nil || o.Levels != nil {
+		l := levels{o.Level, o.Levels, o.Logger}
 		mux.HandleFunc("GET /log/level", l.get)
 		mux.HandleFunc("PUT /log/level", l.put)
+		mux.HandleFunc("DELETE /log/level", l.remove)
 	}
 	return mux
 }

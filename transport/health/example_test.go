@@ -19,13 +19,19 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", checks.Liveness())
 	mux.Handle("GET /readyz", checks.Readiness())
+	private := http.NewServeMux() // package admin has one
+	private.Handle("GET /readyz", checks.Details())
 
-	for _, path := range []string{"/livez", "/readyz"} {
+	for _, ask := range []struct {
+		port http.Handler
+		path string
+	}{{mux, "/livez"}, {mux, "/readyz"}, {private, "/readyz"}} {
 		rec := httptest.NewRecorder()
-		mux.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		ask.port.ServeHTTP(rec, httptest.NewRequest("GET", ask.path, nil))
 		fmt.Print(rec.Code, " ", rec.Body)
 	}
 	// Output:
 	// 200 {"status":"ok"}
+	// 503 {"status":"unavailable"}
 	// 503 {"status":"unavailable","checks":{"broker":"failing","database":"ok"}}
 }

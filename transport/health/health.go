@@ -1,45 +1,36 @@
-// Package health answers the two questions that an orchestrator asks of a process: does it live, and should it get
-// traffic.
+// Package health answers the questions that an orchestrator asks of a process: does it live, has it started, and should
+// it get traffic.
 //
-//	checks := health.New(nil, health.Check{Name: "database", Check: db.PingContext})
+//	checks := health.New(nil,
+//		health.Check{Name: "migrations", Check: migrated, Startup: true},
+//		health.Check{Name: "database", Check: db.PingContext})
 //	mux.Handle("GET /livez", checks.Liveness())
+//	mux.Handle("GET /startupz", checks.Startup())
 //	mux.Handle("GET /readyz", checks.Readiness())
 //
-// Liveness is 200 as long as the process answers at all: a restart mends no dependency. Readiness is 200 while every
-// check passes, and 503 otherwise; once [Checks.Drain] was called, it is 503 for good. The bodies name the checks and
-// their state, and never the text of an error, which goes to the log when a check's state changes.
+// Liveness is 200 as long as the process answers at all: a restart mends no dependency. Start-up is 200 once every
+// check that is marked Startup has passed. Readiness is 200 while every check passes, and 503 otherwise; once
+// [Checks.Drain] was called, it is 503 for good.
 //
-// Both are cheap to ask: concurrent probes share one round of checks, and a round's result stands for a second.
+// These answers are for the public port and say no more than the status. [Checks.Details] is readiness for the private
+// one: it names the checks and their state. None has the text of an error, which goes to the log when a check's state
+// changes. The gRPC face is grpcserver's.
+//
+// All are cheap to ask: concurrent probes share one round of checks, and a round's result stands for a second.
 package health
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-const (
-	defaultTimeout = 2 * time.Second
-	defaultMaxAge  = time.Second
-)
-
-// Check asks one dependency.
-type Check struct {
-	// Name in the answer and in the log.
-	Name string
-	// Check returns nil when the dependency can be used. It should return when its context ends; one that does not
-	// counts as failed, and is not called again until it has returned.
-	Check func(context.Context) error
-	// Timeout bounds one call. Zero means 2s; negative means none, for a check that bounds itself: a probe waits for it.
-	Timeout time.Duration
-}
+const defaultMaxAge = time.Second
 
 // Options of [Checks].
 type Options struct {
@@ -59,14 +50,7 @@ type Checks struct {
 
 	mu     sync.Mutex
 	checks []*check // grows only
-	round  *round   // the last one, finished or under way; nil before the first
-}
-
-// check is a Check and its history. The fields behind running belong to the round under way.
-type check struct {
-	Check
-	running atomic.Bool // a call has not returned
-	failed  bool
+	last   *round   // finished or under way; nil before the first
 }
 
 // round is one run of all checks.
@@ -111,7 +95,7 @@ func (h *Checks) Run(ctx context.Context) error {
 	<-ctx.Done()
 	h.Drain()
 	h.mu.Lock()
-	last := h.round
+	last := h.last
 	h.mu.Unlock()
 	if last != nil {
 		<-last.done
@@ -132,13 +116,10 @@ func (h *Checks) ready(ctx context.Context) (map[string]string, error) {
 	if h.draining.Load() {
 		return nil, errDraining
 	}
-	r := h.current(ctx)
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	r, err := h.round(ctx)
 	switch {
+	case err != nil:
+		return nil, err
 	case h.draining.Load():
 		return r.states, errDraining
 	case !r.ok:
@@ -147,11 +128,29 @@ func (h *Checks) ready(ctx context.Context) (map[string]string, error) {
 	return r.states, nil
 }
 
+// starting reports whether a check has still to pass once.
+func (h *Checks) starting() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.checks, (*check).starting)
+}
+
+// round returns a finished round that is young enough.
+func (h *Checks) round(ctx context.Context) (*round, error) {
+	r := h.current(ctx)
+	select {
+	case <-r.done:
+		return r, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // current returns the last round where it may stand, else a new one, which has begun.
 func (h *Checks) current(ctx context.Context) *round {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.round; r != nil {
+	if r := h.last; r != nil {
 		select {
 		case <-r.done:
 			if time.Since(r.ended) < h.maxAge {
@@ -162,7 +161,7 @@ func (h *Checks) current(ctx context.Context) *round {
 		}
 	}
 	r := &round{done: make(chan struct{}), states: make(map[string]string, len(h.checks))}
-	h.round = r
+	h.last = r
 	checks := h.checks[:len(h.checks):len(h.checks)]
 	// Of no probe's context: a probe that gives up must not fail the round for the others.
 	go h.run(context.WithoutCancel(ctx), r, checks)
@@ -179,64 +178,14 @@ func (h *Checks) run(ctx context.Context, r *round, checks []*check) {
 	wg.Wait()
 	r.ok = true
 	for i, c := range checks {
+		if errs[i] == nil {
+			c.passed.Store(true)
+		}
 		r.states[c.Name] = state(errs[i])
 		r.ok = r.ok && errs[i] == nil
 		h.logChange(ctx, c, errs[i])
 	}
 	r.ended = time.Now()
-}
-
-var errStuck = errors.New("health: the check did not return in time")
-
-// call runs c's function within its time-out, whatever the function does.
-func (c *check) call(ctx context.Context) error {
-	if !c.running.CompareAndSwap(false, true) {
-		return errStuck // still
-	}
-	if c.Timeout < 0 {
-		defer c.running.Store(false)
-		return protect(ctx, c.Check.Check)
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	result := make(chan error, 1)
-	// A check that ignores its context outlives this call: once, since running keeps the next one from starting.
-	go func() {
-		err := protect(ctx, c.Check.Check)
-		c.running.Store(false) // before the result: the next call may follow at once
-		result <- err
-	}()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-result:
-		return err
-	default:
-		return errStuck
-	}
-}
-
-// protect makes a panic a failed check: it runs on a goroutine that nobody else would protect.
-func protect(ctx context.Context, f func(context.Context) error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = errors.New("health: the check panicked")
-		}
-	}()
-	return f(ctx)
-}
-
-func state(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, errStuck), errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	}
-	return "failing"
 }
 
 func (h *Checks) logChange(ctx context.Context, c *check, err error) {
@@ -250,43 +199,4 @@ func (h *Checks) logChange(ctx context.Context, c *check, err error) {
 		return
 	}
 	h.logger.LogAttrs(ctx, slog.LevelInfo, "health check passes again", slog.String("check", c.Name))
-}
-
-// Liveness returns a handler that always answers 200.
-func (h *Checks) Liveness() http.Handler {
-	return face(func(w http.ResponseWriter, _ *http.Request) {
-		write(w, http.StatusOK, answer{Status: "ok"})
-	})
-}
-
-// Readiness returns a handler that answers 200 or 503, as the package comment says.
-func (h *Checks) Readiness() http.Handler {
-	return face(func(w http.ResponseWriter, r *http.Request) {
-		states, err := h.ready(r.Context())
-		a := answer{Status: "ok", Checks: states}
-		status := http.StatusOK
-		if err != nil {
-			a.Status, status = "unavailable", http.StatusServiceUnavailable
-		}
-		if errors.Is(err, errDraining) {
-			a.Status = "draining"
-		}
-		write(w, status, a)
-	})
-}
-
-type answer struct {
-	Status string            `json:"status"`
-	Checks map[string]string `json:"checks,omitempty"`
-}
-
-func write(w http.ResponseWriter, status int, a answer) {
-	body, err := json.Marshal(a)
-	if err != nil {
-		status = http.StatusInternalServerError // strings always encode
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(slices.Concat(body, []byte("\n")))
 }

@@ -51,8 +51,11 @@ func TestReadiness(t *testing.T) {
 			check("broker", func(context.Context) error { return errors.New("dial 10.0.0.7: secret") }),
 			check("cache", func(context.Context) error { panic("secret") }))
 		want := `503 {"status":"unavailable","checks":{"broker":"failing","cache":"failing","db":"ok"}}`
-		if got := probe(h.Readiness()); got != want {
+		if got := probe(h.Details()); got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+		if got, want := probe(h.Readiness()), `503 {"status":"unavailable"}`; got != want {
+			t.Errorf("to the public: got %s, want %s", got, want)
 		}
 		if got, want := probe(h.Liveness()), `200 {"status":"ok"}`; got != want {
 			t.Errorf("liveness: got %s, want %s", got, want)
@@ -66,7 +69,7 @@ func TestReadiness(t *testing.T) {
 				check("db", func(context.Context) error { calls.Add(1); <-release; return nil }))
 			for range 3 {
 				begin := time.Now()
-				if got, want := probe(h.Readiness()), `503 {"status":"unavailable","checks":{"db":"timeout"}}`; got != want {
+				if got, want := probe(h.Details()), `503 {"status":"unavailable","checks":{"db":"timeout"}}`; got != want {
 					t.Errorf("got %s, want %s", got, want)
 				}
 				if took := time.Since(begin); took > 2*time.Second {
@@ -79,7 +82,7 @@ func TestReadiness(t *testing.T) {
 			}
 			close(release)
 			synctest.Wait()
-			if got, want := probe(h.Readiness()), `200 {"status":"ok","checks":{"db":"ok"}}`; got != want {
+			if got, want := probe(h.Details()), `200 {"status":"ok","checks":{"db":"ok"}}`; got != want {
 				t.Errorf("after it returned: got %s, want %s", got, want)
 			}
 		})
@@ -108,7 +111,8 @@ func TestReadiness(t *testing.T) {
 	})
 	t.Run("IsAskedEachTimeWhenMaxAgeIsNegative", func(t *testing.T) {
 		var calls atomic.Int64
-		h := health.New(quiet(health.Options{MaxAge: -1}), check("a", func(context.Context) error { calls.Add(1); return nil }))
+		h := health.New(quiet(health.Options{MaxAge: -1}),
+			check("a", func(context.Context) error { calls.Add(1); return nil }))
 		probe(h.Readiness())
 		probe(h.Readiness())
 		if calls.Load() != 2 {
@@ -235,14 +239,100 @@ func TestLeavesTheBalancerFirst(t *testing.T) {
 }
 
 func TestProbesNeedNoCredential(t *testing.T) {
-	mux := http.NewServeMux()
-	mux.Handle("GET /readyz", health.New(nil).Readiness())
+	checks, mux := health.New(nil), http.NewServeMux()
+	mux.Handle("GET /livez", checks.Liveness())
+	mux.Handle("GET /startupz", checks.Startup())
+	mux.Handle("GET /readyz", checks.Readiness())
+	mux.Handle("GET /details", checks.Details())
 	h := httpserver.Authenticate(nil, nil)(mux)
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequest("GET", "/readyz", nil))
-	if rec.Code != 200 {
-		t.Errorf("status %d, want 200", rec.Code)
+	for path, want := range map[string]int{"/livez": 200, "/startupz": 200, "/readyz": 200, "/details": 401} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		if rec.Code != want {
+			t.Errorf("%s without a credential: status %d, want %d", path, rec.Code, want)
+		}
 	}
+}
+
+func TestStartup(t *testing.T) {
+	t.Run("WaitsForWhatIsMarked", func(t *testing.T) {
+		var calls int
+		migrated, db := errors.New("still"), errors.New("down")
+		h := health.New(quiet(health.Options{MaxAge: -1}),
+			health.Check{Name: "migrations", Startup: true, Check: func(context.Context) error { calls++; return migrated }},
+			check("db", func(context.Context) error { return db }))
+		for _, step := range []struct {
+			do                     func()
+			startup, ready, called int
+		}{
+			{func() {}, 503, 503, 2},
+			{func() { migrated = nil }, 200, 503, 1}, // no restart mends the database
+			{func() { db = nil }, 200, 200, 0},
+			{func() { migrated = errors.New("forgotten") }, 200, 200, 0}, // it has passed
+			{h.Drain, 200, 503, 0},
+		} {
+			calls = 0
+			step.do()
+			startup, ready := probe(h.Startup()), probe(h.Readiness())
+			if startup[:3] != fmt.Sprint(step.startup) || ready[:3] != fmt.Sprint(step.ready) || calls != step.called {
+				t.Errorf("start-up %s, readiness %s, %d calls; want %d, %d, %d",
+					startup, ready, calls, step.startup, step.ready, step.called)
+			}
+		}
+	})
+	t.Run("IsOverWhereNothingIsMarked", func(t *testing.T) {
+		h := health.New(nil, check("db", func(context.Context) error { t.Error("asked"); return nil }))
+		if got, want := probe(h.Startup()), `200 {"status":"ok"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("TellsNoNames", func(t *testing.T) {
+		h := health.New(quiet(health.Options{}), health.Check{Name: "secret", Startup: true,
+			Check: func(context.Context) error { return errors.New("no") }})
+		if got, want := probe(h.Startup()), `503 {"status":"unavailable"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+// TestLivenessAsksNobody has a dependency that hangs.
+func TestLivenessAsksNobody(t *testing.T) {
+	h := health.New(nil, health.Check{Name: "db", Startup: true, Check: func(context.Context) error {
+		t.Error("liveness asked a dependency")
+		return nil
+	}})
+	h.Drain()
+	if got, want := probe(h.Liveness()), `200 {"status":"ok"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestAHungCheckCostsItsOwnTimeout: the others are answered within theirs, and the next round waits for none.
+func TestAHungCheckCostsItsOwnTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		hung := health.Check{Name: "hung", Timeout: 5 * time.Second, Check: func(context.Context) error {
+			<-release
+			return nil
+		}}
+		slow := health.Check{Name: "slow", Timeout: 3 * time.Second, Check: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		h := health.New(quiet(health.Options{}), hung, slow, check("db", pass))
+		want := `503 {"status":"unavailable","checks":{"db":"ok","hung":"timeout","slow":"timeout"}}`
+		for _, took := range []time.Duration{5 * time.Second, 0, 3 * time.Second} {
+			begin := time.Now()
+			if got := probe(h.Details()); got != want || time.Since(begin) != took {
+				t.Errorf("got %s after %v, want %s after %v", got, time.Since(begin), want, took)
+			}
+			if took == 0 {
+				time.Sleep(time.Second) // the round is too old now
+			}
+		}
+		close(release)
+		synctest.Wait()
+	})
 }
 
 func BenchmarkReadiness(b *testing.B) {
