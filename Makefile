@@ -15,8 +15,8 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Every module, from its go.mod; those of the benchmarks are in no workspace.
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell git ls-files go.mod '*/go.mod'))))
 
-# Packages with tests that talk to the servers of scripts/services.
-REAL := ./transport/grpcserver ./metrics/... ./pubsub/natspubsub/... ./sqlx/sqlxtest/... ./examples/...
+# Packages with tests that talk to the servers of scripts/services, or have the clients of scripts/tools.
+REAL := ./transport/grpcserver ./metrics/... ./pubsub/natspubsub/... ./sqlx/sqlxtest/... ./examples/... ./transport/httpserver/...
 
 # $(call each,COMMAND) runs the command in every module, as a user has it: without the workspace.
 each = @for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1)); done
@@ -44,7 +44,7 @@ check: fmt vet lint vuln isolated tidy-diff test demo consume bench-smoke ## All
 
 .PHONY: test-real
 test-real: ## Test against real servers, which are started, and ended whatever happens (scripts/services)
-	@trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
+	@scripts/tools; trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
 	MAINSTAY_TEST_REAL=1 go test -race -count=1 $(REAL)
 
 .PHONY: bench
