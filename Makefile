@@ -32,10 +32,13 @@ run: ## Start the shop: six services, a broker and their databases, until Ctrl-C
 # The race detector needs cgo, and that a C compiler; without one the tests still run.
 RACE := $(shell [[ $$(go env CGO_ENABLED) == 1 ]] && command -v "$$(go env CC)" >/dev/null && echo -race)
 
+# For one package, on a slow machine that others use too.
+TIMEOUT := -timeout 30m
+
 .PHONY: test
 test: ## Test every module, with the race detector where there is a C compiler
-	go test $(RACE) work
-	@for m in $(filter benchmarks/%,$(MODULES)); do echo "== $$m"; (cd $$m && GOWORK=off go test $(RACE) ./...); done
+	go test $(RACE) $(TIMEOUT) work
+	@for m in $(filter benchmarks/%,$(MODULES)); do echo "== $$m"; (cd $$m && GOWORK=off go test $(RACE) $(TIMEOUT) ./...); done
 	# The test cache does not see the README, which is outside of the module that compiles its Go.
 	go test -count=1 -run TestReadme ./examples
 
@@ -45,7 +48,7 @@ check: fmt vet lint vuln isolated tidy-diff test demo consume bench-smoke ## All
 .PHONY: test-real
 test-real: ## Test against real servers, which are started, and ended whatever happens (scripts/services)
 	@scripts/tools; trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
-	MAINSTAY_TEST_REAL=1 go test -race -count=1 $(REAL)
+	MAINSTAY_TEST_REAL=1 go test -race $(TIMEOUT) -count=1 $(REAL)
 
 .PHONY: bench
 bench: ## Run a group of benchmarks beside its peers: make bench GROUP=http
