@@ -35,24 +35,26 @@ func Authenticate(v auth.Verifier, o *AuthOptions) func(http.Handler) http.Handl
 		a.public = o.Public
 	}
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, known, err := a.identify(r.Context(), r)
-			if err == nil && !known && !a.admits(r, next) {
-				err = errNoCredential
-			}
-			if err != nil {
-				if state := reqstate.From(r.Context()); state != nil {
-					state.Fail(err)
-				}
-				refuse(w, r, err)
-				return
-			}
-			if known {
-				r = r.WithContext(ctx)
-			}
-			next.ServeHTTP(w, r)
-		})
+		return layer{next, a.serve}
 	}
+}
+
+func (a *authenticator) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	ctx, known, err := a.identify(r.Context(), r)
+	if err == nil && !known && !a.admits(r, next) {
+		err = errNoCredential
+	}
+	if err != nil {
+		if state := reqstate.From(r.Context()); state != nil {
+			state.Fail(err)
+		}
+		refuse(w, r, err)
+		return
+	}
+	if known {
+		r = r.WithContext(ctx)
+	}
+	next.ServeHTTP(w, r)
 }
 
 // Public marks h as open to anybody, for [Server] and [Authenticate]. The mark holds where h itself is registered

@@ -73,6 +73,7 @@ type serving struct {
 	load    *load
 	timeout time.Duration // 0 is none, and so below
 	write   time.Duration
+	router  http.Handler // the handler that the server was made with
 }
 
 // enter counts the request and bounds its time. leave is what undoes it.

@@ -49,7 +49,27 @@
 //
 // # What it does not do
 //
-// No routing (http.ServeMux does), no CORS, no compression, no HTTP/3, no cleartext HTTP/2.
+// No routing (http.ServeMux does), no HTTP/3; no CORS, no compression and no defence against cross-site requests, which
+// others do well.
 //
-// [Observe], [Authenticate] and [Public] fit servers that are not of this package.
+// # The order of layers
+//
+// Outermost first, with those of others in their places:
+//
+//	Observe                           all that is refused further in is counted and logged
+//	SecureHeaders                     refusals have them, too
+//	github.com/rs/cors                a preflight has no token; refusals without CORS headers are unreadable to a browser
+//	http.CrossOriginProtection        after CORS, by the same list of origins
+//	klauspost/compress/gzhttp         hides the mux from what is outside of it
+//	Shed                              before the work of checking a token
+//	Authenticate
+//	RateLimit                         by the caller, who is known now; one by address goes before Authenticate
+//	Deadline                          for a part of the mux, around its handlers
+//	http.ServeMux
+//
+// A [Server] is Observe and Authenticate around its handler; [Options].BeforeAuth is what comes between. The layers of
+// this package can be seen through, so that a mux below them still tells what is public and which requests are probes.
+// Those of others hide it, and belong outside of Authenticate and Shed.
+//
+// All but [Server] fit servers that are not of this package.
 package httpserver

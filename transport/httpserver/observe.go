@@ -174,7 +174,7 @@ func (o *observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 		refuse(&x.recorder, x.req, err)
 	} else {
 		if o.server != nil {
-			x.routing = routing{next, x.req}
+			x.routing = routing{o.server.router, x.req}
 		}
 		next.ServeHTTP(x.recorder.wrap(), x.req)
 		if o.server != nil {

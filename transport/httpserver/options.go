@@ -56,6 +56,11 @@ type Options struct {
 	// no others than the mux's own public handlers.
 	Public func(*http.Request) bool
 
+	// BeforeAuth puts layers between observing and authentication; the handler that it gets is the rest of the server. It
+	// is for what must answer requests without a token, or add to refusals, such as CORS: see "The order of layers" in
+	// the package comment. A layer that changes a request's path belongs inside of the handler. Nil means none.
+	BeforeAuth func(http.Handler) http.Handler
+
 	// MaxBody bounds a request's body in bytes: reading on is an *http.MaxBytesError, which httpapi answers with 413.
 	// An endpoint's own limit replaces it. Zero means 1 MiB; negative means no limit.
 	MaxBody int64

@@ -168,7 +168,9 @@ func share(ln net.Listener) *shared {
 	return s
 }
 
-func (s *shared) generation() net.Listener { return &generation{shared: s, closed: make(chan struct{})} }
+func (s *shared) generation() net.Listener {
+	return &generation{shared: s, closed: make(chan struct{})}
+}
 
 type generation struct {
 	*shared

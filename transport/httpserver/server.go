@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
 // Server is a Runner: it serves from Run on until Run's context ends. Its methods are safe for concurrent use.
@@ -57,7 +57,14 @@ func (s *Server) wrap(h http.Handler) (http.Handler, error) {
 	}
 	obs.open = s.opts.Unauthenticated
 	obs.maxBody = s.opts.MaxBody
-	obs.server = &serving{load: &s.load, timeout: s.opts.Timeout, write: s.opts.WriteTimeout}
+	obs.server = &serving{load: &s.load, timeout: s.opts.Timeout, write: s.opts.WriteTimeout, router: h}
+	if s.opts.BeforeAuth != nil {
+		if obs.auth != nil {
+			h = layer{h, obs.auth.serve}
+			obs.auth = nil
+		}
+		h = s.opts.BeforeAuth(h)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.leaving.Load() {
 			// The client's next request finds its way to another replica, before this connection is cut. Over HTTP/2 the
