@@ -170,7 +170,8 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Check returns nil for a response of 2xx or 101. Any other it reads, within bounds, and closes, and returns the
 // *[transport.Error] that it stands for: the one that a server of this kit built, by its problem details, or one by its
-// status. It is what a httpapi call does by itself.
+// status, whose cause is the beginning of the body: it goes to the log and never to a caller. It is what a call of
+// httpapi does by itself.
 func Check(resp *http.Response) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -365,13 +366,17 @@ func TestErrorTypes(t *testing.T) {
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0) // it will speak of our bad certificate
 	tls.StartTLS()
 	defer tls.Close()
+	nameless := &net.Dialer{Resolver: &net.Resolver{PreferGo: true,
+		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, os.ErrDeadlineExceeded }}}
 	for base, want := range map[string]string{
 		"http://" + refused.Addr().String(): "connect",
 		"http://no.such.host.invalid":       "dns",
 		tls.URL:                             "tls",
 	} {
 		reg := prometheus.NewRegistry()
-		c := httpclient.New(base, &httpclient.Options{Registerer: reg})
+		c := httpclient.New(base, &httpclient.Options{
+			Registerer: reg, Base: &http.Transport{DialContext: nameless.DialContext},
+		})
 		if resp, err := c.Do(request(t, t.Context(), "GET", "/", nil)); err == nil {
 			t.Errorf("%s: status %d", base, resp.StatusCode)
 		}

@@ -3,6 +3,7 @@ package httpclient_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
+	"github.com/mainstay-go/mainstay/transport/httpserver"
 )
 
 func TestDeadlineTellsWhatIsLeft(t *testing.T) {
@@ -58,6 +60,27 @@ func TestDeadlineTellsWhatIsLeft(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTheServerWorksNoLongerThanItsCallerWaits has both ends.
+func TestTheServerWorksNoLongerThanItsCallerWaits(t *testing.T) {
+	left := make(chan time.Duration, 1)
+	srv := httptest.NewServer(httpserver.Deadline(time.Hour)(http.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request) {
+			at, _ := r.Context().Deadline()
+			left <- time.Until(at)
+		})))
+	defer srv.Close()
+	c := httpclient.New(srv.URL, &httpclient.Options{Timeout: 10 * time.Minute, Registerer: prometheus.NewRegistry()})
+	defer c.CloseIdleConnections()
+	resp, err := c.Do(request(t, t.Context(), "GET", "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := <-left; got <= 0 || got > 10*time.Minute {
+		t.Errorf("the handler has %v, want at most the caller's 10m", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package httpclient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
+	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
 )
 
@@ -87,7 +89,8 @@ func ExampleResolver() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(resp.Request.URL.Path, httpclient.Check(resp))
+	e, _ := errors.AsType[*transport.Error](httpclient.Check(resp))
+	fmt.Println(resp.Request.URL.Path, e.Code)
 	// Output:
-	// /v1/users/42 not_found: Not Found
+	// /v1/users/42 not_found
 }

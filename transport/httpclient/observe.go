@@ -163,11 +163,14 @@ const (
 	errTLS      = "tls"
 )
 
-// errorType classifies an attempt that got no response. The context's cause decides before the error: a
+// errorType classifies an attempt that got no response. The context decides before the error, and its cause before it: a
 // transport may say "canceled" of both a caller that left and a time-out of ours.
 func errorType(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if ended := ctx.Err(); ended != nil {
+		if errors.Is(ended, context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return errTimeout
+		}
+		return errCanceled
 	}
 	var dns *net.DNSError
 	var op *net.OpError
@@ -177,10 +180,10 @@ func errorType(ctx context.Context, err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return errCanceled
+	case errors.As(err, &dns):
+		return errDNS // also where it took too long
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return errTimeout
-	case errors.As(err, &dns):
-		return errDNS
 	case errors.As(err, &verify), errors.As(err, &record):
 		return errTLS
 	case errors.As(err, &op) && op.Op == "dial":

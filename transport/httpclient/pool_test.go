@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -209,6 +210,7 @@ func TestPoolUnderManyCallers(t *testing.T) {
 			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, r.Proto)
 			}))
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of connections that were closed while they were made
 			srv.EnableHTTP2 = h2
 			srv.StartTLS()
 			defer srv.Close()

@@ -314,8 +314,8 @@ func TestPolicyCallerLeaves(t *testing.T) {
 			t.Fatalf("Do: %v, want a cancellation, and the breaker closed", err)
 		}
 	}
-	if got := f.series(t)["GET  timeout"]; got != 0 {
-		t.Errorf("%d time-outs, want none", got)
+	if got, want := f.series(t), (map[string]uint64{"GET  canceled": 5}); !reflect.DeepEqual(got, want) {
+		t.Errorf("series %v, want %v", got, want)
 	}
 }
 

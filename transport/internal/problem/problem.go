@@ -2,6 +2,7 @@
 package problem
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -105,8 +106,8 @@ type Document struct {
 }
 
 // Read returns the error that a response of 3xx, 4xx or 5xx stands for; Remote is set. What is not a problem of this
-// error model is read by its status alone: a body of another form (a proxy's page) is not kept. Read does not close
-// the body.
+// error model is read by its status alone: the beginning of a body of another form (a proxy's page) is the cause, for
+// the log, and no part of what may be sent on. Read does not close the body.
 func Read(resp *http.Response) *transport.Error {
 	e, _ := ReadTyped(resp)
 	return e
@@ -119,25 +120,41 @@ func ReadTyped(resp *http.Response) (*transport.Error, Document) {
 		e.Message = "status " + strconv.Itoa(resp.StatusCode)
 	}
 	e.Delay = RetryAfter(resp.Header.Get(transport.HeaderRetryAfter))
-	if mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || mt != transport.ContentTypeProblem {
-		return e, Document{}
+	mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || mt != transport.ContentTypeProblem {
+		return foreign(e, resp.Body), Document{}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return e, Document{}
 	}
-	return e, Decode(body, e)
+	doc, ours := decode(body, e)
+	if !ours {
+		return foreign(e, bytes.NewReader(body)), doc
+	}
+	return e, doc
 }
 
-// Decode sets e to what the JSON of a problem says. What it does not say, or what is no problem, leaves e as it is.
+// Decode sets e to what the JSON of a problem says. What it does not say, or what is no problem of this error model,
+// leaves e as it is.
 func Decode(body []byte, e *transport.Error) Document {
+	doc, _ := decode(body, e)
+	return doc
+}
+
+// decode also reports whether the problem is of this error model: whether it has a code. Another's text is not known to
+// be safe to send on.
+func decode(body []byte, e *transport.Error) (doc Document, ours bool) {
 	var d details
 	if json.Unmarshal(body, &d) != nil {
-		return Document{}
+		return Document{}, false
 	}
-	if c, ok := transport.CodeFromName(d.Code); ok && c != transport.OK {
-		e.Code = c
+	doc = Document{Type: d.Type, JSON: body}
+	c, ok := transport.CodeFromName(d.Code)
+	if !ok || c == transport.OK {
+		return doc, false
 	}
+	e.Code = c
 	if d.Detail != "" {
 		e.Message = shorten(d.Detail)
 	}
@@ -146,7 +163,7 @@ func Decode(body []byte, e *transport.Error) Document {
 			Field: shorten(f.Field), Description: shorten(f.Description),
 		})
 	}
-	return Document{Type: d.Type, JSON: body}
+	return doc, true
 }
 
 // fromStatus never returns OK: the answer was not the one asked for.
@@ -169,7 +186,8 @@ func shorten(s string) string {
 	return s[:n]
 }
 
-// RetryAfter reads a Retry-After header, in both forms of RFC 9110, 10.2.3. What cannot be read, or lies in the past, is zero.
+// RetryAfter reads a Retry-After header, in both forms of RFC 9110, 10.2.3. What cannot be read, or lies in the past, is
+// zero.
 func RetryAfter(s string) time.Duration {
 	s = strings.TrimSpace(s)
 	if s == "" {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,27 @@ func TestRead(t *testing.T) {
 		}
 	})
 	t.Run("ReadsAForeignAnswerByItsStatus", func(t *testing.T) {
-		got := problem.Read(response(503, "text/html", "<h1>secret stack</h1>"))
+		for name, resp := range map[string]*http.Response{
+			"page":              response(503, "text/html", "<h1>secret\nstack</h1>"+strings.Repeat("x", 1<<20)),
+			"problem of others": response(503, transport.ContentTypeProblem, `{"detail":"secret\nstack","fields":[{}]}`),
+			"no JSON":           response(503, transport.ContentTypeProblem, "secret\nstack"),
+			"of a code unknown": response(503, transport.ContentTypeProblem, `{"code":"ok","detail":"secret\nstack"}`),
+		} {
+			got := problem.Read(resp)
+			if got.Code != transport.Unavailable || got.Message != "Service Unavailable" || !got.Remote || got.Fields != nil {
+				t.Errorf("%s: got %+v, want what the status says", name, got)
+			}
+			if s := got.Error(); !strings.Contains(s, `secret\nstack`) && !strings.Contains(s, `secret\\nstack`) ||
+				strings.Contains(s, "\n") || len(s) > 1<<10 {
+				t.Errorf("%s: the log gets %q, want the beginning of the body on one line", name, s)
+			}
+			if body, _ := io.ReadAll(write(t.Context(), transport.AsError(got)).Body); strings.Contains(string(body), "secret") {
+				t.Errorf("%s: sent on: %s", name, body)
+			}
+		}
+	})
+	t.Run("HasNoCauseForNoBody", func(t *testing.T) {
+		got := problem.Read(response(503, "", " \xff\n"))
 		want := &transport.Error{Code: transport.Unavailable, Message: "Service Unavailable", Remote: true}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -91,6 +112,25 @@ func TestRead(t *testing.T) {
 func response(status int, contentType, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}},
 		Body: io.NopCloser(strings.NewReader(body))}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{
+		"", "0", "120", " 7 ", "-1", "+1", "1.5", "4294967295", "4294967296", "99999999999999999999",
+		"Mon, 01 Jan 2040 00:00:00 GMT", "Monday, 01-Jan-40 00:00:00 GMT", "Mon Jan  1 00:00:00 2040", "soon", "\x00",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d := problem.RetryAfter(s)
+		if d < 0 || d > 24*time.Hour {
+			t.Errorf("%q: %v, want 0 to 24h", s, d)
+		}
+		digits := strings.Trim(s, " ")
+		if n, err := strconv.ParseUint(digits, 10, 16); err == nil && d != time.Duration(n)*time.Second {
+			t.Errorf("%q: %v, want %ds", s, d, n)
+		}
+	})
 }
 
 func FuzzRead(f *testing.F) {
