@@ -1,131 +1,98 @@
 package jwt
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
+	"strconv"
 	"time"
-
-	gojwt "github.com/golang-jwt/jwt/v5"
 )
 
-// claims of a token. "scope" is that of RFC 8693 section 4.2: names separated by spaces.
+// The claims that are read (RFC 7519 section 4.1). "scope" is that of RFC 8693 section 4.2: names separated by
+// spaces.
+const (
+	claimIssuer = iota
+	claimSubject
+	claimAudience
+	claimExpires
+	claimNotBefore
+	claimIssuedAt
+	claimID
+	claimScope
+)
+
+var claimNames = [...]string{
+	claimIssuer: "iss", claimSubject: "sub", claimAudience: "aud", claimExpires: "exp", claimNotBefore: "nbf",
+	claimIssuedAt: "iat", claimID: "jti", claimScope: "scope",
+}
+
+// maxDate is the last second of the year 9999, the last that a date of RFC 3339 has.
+const maxDate = 253402300799
+
+// claims are what a token has under claimNames.
 type claims struct {
-	gojwt.RegisteredClaims
-	Scope string `json:"scope,omitempty"`
+	values [len(claimNames)][]byte // as they are written
+	bad    bool                    // one that was read is not of its type
 }
 
-// received is how claims arrive. The library's own decoders also take numbers in quotes, and numbers that overflow a
-// time.
-type received struct {
-	Issuer    string   `json:"iss"`
-	Subject   string   `json:"sub"`
-	Audience  audience `json:"aud"`
-	ExpiresAt *float64 `json:"exp"`
-	NotBefore *float64 `json:"nbf"`
-	IssuedAt  *float64 `json:"iat"`
-	ID        string   `json:"jti"`
-	Scope     string   `json:"scope"`
-}
-
-// audience is one name or a list of them (RFC 7519 section 4.1.3).
-type audience []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *audience) UnmarshalJSON(data []byte) error {
-	if data[0] != '"' {
-		return json.Unmarshal(data, (*[]string)(a))
+// parseClaims returns what a token says, which is genuine once a key has checked the signature, and false where it is
+// malformed.
+func parseClaims(doc []byte) (*genuine, bool) {
+	var c claims
+	if !pick(doc, claimNames[:], c.values[:]) {
+		return nil, false
 	}
-	*a = make([]string, 1)
-	return json.Unmarshal(data, &(*a)[0])
+	g := &genuine{
+		issuer:    c.text(claimIssuer),
+		subject:   c.text(claimSubject),
+		id:        c.text(claimID),
+		names:     c.audience(),
+		expires:   c.date(claimExpires),
+		notBefore: c.date(claimNotBefore),
+		issuedAt:  c.date(claimIssuedAt),
+	}
+	g.addScopes(c.text(claimScope))
+	return g, !c.bad
 }
 
-var (
-	errNames = errors.New("a claim is repeated or misspelled")
-	errDate  = errors.New("not a date of the years 1970 to 9999")
-)
-
-// UnmarshalJSON is stricter than encoding/json, which takes "EXP" for "exp" and lets the last of two win: no two
-// readers of a token may see different claims in it.
-func (c *claims) UnmarshalJSON(data []byte) error {
-	if !wellNamed(data) {
-		return errNames
+// text is a string, empty where there is none.
+func (c *claims) text(claim int) string {
+	if absent(c.values[claim]) {
+		return ""
 	}
-	var r received
-	if err := json.Unmarshal(data, &r); err != nil {
-		return err
-	}
-	c.Issuer, c.Subject, c.Audience, c.ID, c.Scope = r.Issuer, r.Subject, gojwt.ClaimStrings(r.Audience), r.ID, r.Scope
-	return errors.Join(
-		setDate(&c.ExpiresAt, r.ExpiresAt), setDate(&c.NotBefore, r.NotBefore), setDate(&c.IssuedAt, r.IssuedAt))
+	s, ok := text(c.values[claim])
+	c.bad = c.bad || !ok
+	return string(s)
 }
 
-// setDate sets a date from a NumericDate (RFC 7519 section 2), nil for none. Fractions of a second are cut off.
-func setDate(to **gojwt.NumericDate, seconds *float64) error {
-	if seconds == nil {
+// audience is one name or a list of them (RFC 7519 section 4.1.3). It has room for the scopes that most tokens have.
+func (c *claims) audience() []string {
+	value := c.values[claimAudience]
+	if absent(value) {
 		return nil
 	}
-	if *seconds < 0 || *seconds > 253402300799 {
-		return errDate
+	names := make([]string, 0, 4)
+	if value[0] != '[' {
+		return append(names, c.text(claimAudience))
 	}
-	*to = gojwt.NewNumericDate(time.Unix(int64(*seconds), 0))
-	return nil
-}
-
-// wellNamed reports whether object, a valid JSON document, has each claim of received at most once and in its exact
-// spelling. A name that is spelled with escapes is never well.
-func wellNamed(object []byte) bool {
-	seen, depth := 0, 0
-	for i := 0; i < len(object); i++ {
-		switch object[i] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		case '"':
-			end := stringEnd(object, i)
-			if depth == 1 && isName(object[end:]) {
-				bit := claimBit(object[i+1 : end-1])
-				if bit < 0 || seen&bit != 0 {
-					return false
-				}
-				seen |= bit
-			}
-			i = end - 1
+	for w := (walk{value[1:]}); ; {
+		element := w.next()
+		if len(element) == 0 {
+			return names
 		}
+		name, ok := text(element)
+		c.bad = c.bad || !ok
+		names = append(names, string(name))
 	}
-	return true
 }
 
-// stringEnd returns the index after the string literal that begins at i.
-func stringEnd(doc []byte, i int) int {
-	for i++; doc[i] != '"'; i++ {
-		if doc[i] == '\\' {
-			i++
-		}
+// date is a NumericDate (RFC 7519 section 2), zero where there is none. Fractions of a second are cut off.
+func (c *claims) date(claim int) time.Time {
+	value := c.values[claim]
+	if absent(value) {
+		return time.Time{}
 	}
-	return i + 1
-}
-
-// isName reports whether what follows a string makes it the name of a member.
-func isName(rest []byte) bool {
-	rest = bytes.TrimLeft(rest, " \t\r\n")
-	return len(rest) > 0 && rest[0] == ':'
-}
-
-// claimBit returns a bit of its own for each claim of received, 0 for a name that encoding/json takes for none of
-// them, and -1 for one that it may take for another than it is.
-func claimBit(name []byte) int {
-	if bytes.IndexByte(name, '\\') >= 0 {
-		return -1
+	seconds, err := strconv.ParseFloat(string(value), 64)
+	if err != nil || seconds < 0 || seconds > maxDate {
+		c.bad = true
+		return time.Time{}
 	}
-	for n, claim := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope"} {
-		switch {
-		case string(name) == claim:
-			return 1 << n
-		case bytes.EqualFold(name, []byte(claim)):
-			return -1
-		}
-	}
-	return 0
+	return time.Unix(int64(seconds), 0)
 }

@@ -12,8 +12,12 @@
 // A signed JSON Web Token (RFC 7519, compact form) whose header names a configured key ("kid") and that key's own
 // algorithm: HS256 (RFC 7518) or EdDSA with Ed25519 (RFC 8037). The token never chooses: its "alg" is compared with
 // the key's, and the keys that it brings or points to ("jwk", "jku", "x5u") are not looked at. "exp", "iss", "sub"
-// and "aud" are required; "nbf" and "iat" are checked where present. A "crit" header, a repeated claim, a claim of
-// the wrong type and a "typ" of another kind of token are refused (RFC 8725).
+// and "aud" are required; "nbf" and "iat" are checked where present. A "crit" header, a claim of the wrong type and a
+// "typ" of another kind of token are refused (RFC 8725).
+//
+// So is what two readers may read differently: a name of the header or of a claim that is there twice, in another case
+// or written with escapes, bytes that are not UTF-8, an escape that is half a character, and base64 that is padded,
+// broken into lines or has spare bits set.
 //
 // Every refusal is an [*Error] that matches auth.ErrInvalidToken and carries a [Reason], for logs and metrics. Nothing
 // of the token, and nothing of a key, is in its text; callers are told no more than that the token is invalid.

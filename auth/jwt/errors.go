@@ -1,12 +1,6 @@
 package jwt
 
-import (
-	"errors"
-
-	gojwt "github.com/golang-jwt/jwt/v5"
-
-	"github.com/mainstay-go/mainstay/auth"
-)
+import "github.com/mainstay-go/mainstay/auth"
 
 // Reason classifies why a token was refused. It is one of few fixed words, and so fits a metric label.
 type Reason string
@@ -14,7 +8,7 @@ type Reason string
 // The reasons, in the order in which a token is checked: the first that applies is the one.
 const (
 	ReasonTooLarge      Reason = "too_large"      // longer than VerifierOptions.MaxBytes
-	ReasonMalformed     Reason = "malformed"      // no token, or a claim that is repeated or of the wrong type
+	ReasonMalformed     Reason = "malformed"      // no token, or a claim of the wrong type or repeated
 	ReasonCritical      Reason = "critical"       // a "crit" header: extensions that must be understood, and are not
 	ReasonType          Reason = "type"           // a "typ" header of another kind of token
 	ReasonUnknownKey    Reason = "unknown_key"    // no "kid", or one that no key has
@@ -38,18 +32,3 @@ func (e *Error) Error() string { return "jwt: invalid token: " + string(e.Reason
 
 // Is reports whether target is auth.ErrInvalidToken.
 func (e *Error) Is(target error) bool { return target == auth.ErrInvalidToken }
-
-// refusal translates an error of the parser. What it says of the token is left behind.
-func refusal(err error) *Error {
-	if own, ok := errors.AsType[*Error](err); ok {
-		return own
-	}
-	switch {
-	case errors.Is(err, gojwt.ErrTokenSignatureInvalid):
-		return &Error{ReasonSignature}
-	case errors.Is(err, gojwt.ErrTokenUnverifiable):
-		// Of the library's own cases only this one is left: an "alg" that is missing, or that it has never heard of.
-		return &Error{ReasonAlgorithm}
-	}
-	return &Error{ReasonMalformed}
-}

@@ -39,3 +39,15 @@ func (v *Verifier) Remembered() int {
 // Verify.
 func (v *Verifier) Drop(id string) { delete(v.keys, id) }
 func (v *Verifier) Accept(k Key)   { v.keys[k.material().id] = k }
+
+// Pick is pick.
+func Pick(doc string, names ...string) ([][]byte, bool) {
+	values := make([][]byte, len(names))
+	ok := pick([]byte(doc), names, values)
+	return values, ok
+}
+
+// Verifies reports whether signature is k's for signed.
+func (k Key) Verifies(signed string, signature []byte) bool {
+	return k.material().verify([]byte(signed), signature)
+}

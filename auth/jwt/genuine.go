@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	gojwt "github.com/golang-jwt/jwt/v5"
-
 	"github.com/mainstay-go/mainstay/auth"
 )
 
@@ -30,38 +28,17 @@ type genuine struct {
 	used   atomic.Bool // since the hand last passed
 }
 
-func newGenuine(key *material, c *claims) *genuine {
-	names := slices.Concat(c.Audience, strings.Fields(c.Scope))
-	return &genuine{
-		key:       key,
-		issuer:    c.Issuer,
-		subject:   c.Subject,
-		id:        c.ID,
-		names:     names,
-		audience:  len(c.Audience),
-		expires:   timeOf(c.ExpiresAt),
-		notBefore: timeOf(c.NotBefore),
-		issuedAt:  timeOf(c.IssuedAt),
-		size:      sizeOf(c, cap(names)),
-	}
-}
-
-// sizeOf returns what the claims hold in bytes, the names among them in a list with room for so many.
-func sizeOf(c *claims, names int) int {
+// addScopes takes what is in names so far for the audience, and adds the scopes.
+func (g *genuine) addScopes(scope string) {
 	const header = 16 // of a string: a list of short names takes many times its length in the token
-	n := len(c.Issuer) + len(c.Subject) + len(c.ID) + len(c.Scope) + header*names
-	for _, name := range c.Audience {
-		n += len(name)
+	g.audience = len(g.names)
+	for name := range strings.FieldsSeq(scope) {
+		g.names = append(g.names, name)
 	}
-	return n
-}
-
-// timeOf returns the time of d, zero for none.
-func timeOf(d *gojwt.NumericDate) time.Time {
-	if d == nil {
-		return time.Time{}
+	g.size = len(g.issuer) + len(g.subject) + len(g.id) + len(scope) + header*cap(g.names)
+	for _, name := range g.audiences() {
+		g.size += len(name)
 	}
-	return d.Time
 }
 
 // audiences returns whom the token was made for.

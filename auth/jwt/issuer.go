@@ -212,12 +212,18 @@ func (i *Issuer) land(e *entry, fresh entry, err error) string {
 	return e.token
 }
 
+// issued are the claims of a new token. "scope" is that of RFC 8693 section 4.2: names separated by spaces.
+type issued struct {
+	gojwt.RegisteredClaims
+	Scope string `json:"scope,omitempty"`
+}
+
 // mint signs a new token.
 func (i *Issuer) mint(audience string) (entry, error) {
 	now := wallClock().Truncate(time.Second) // as the token says it
 	expires := now.Add(i.o.Lifetime)
 	key := i.o.Key.material()
-	token := gojwt.NewWithClaims(key.method, &claims{
+	token := gojwt.NewWithClaims(key.method, &issued{
 		RegisteredClaims: gojwt.RegisteredClaims{
 			Issuer:    i.o.Issuer,
 			Subject:   i.o.Subject,

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"log/slog"
+	"sync"
 
 	gojwt "github.com/golang-jwt/jwt/v5"
 )
@@ -30,9 +34,10 @@ type Key struct {
 // material is what a Key is made of.
 type material struct {
 	id     string
-	method gojwt.SigningMethod
-	sign   any // what method takes to sign; nil where the key can only verify
-	verify any // what method takes to verify
+	method gojwt.SigningMethod // signs; its name is the one "alg" that tokens of this key have
+	sign   any                 // what method takes to sign; nil where the key can only verify
+	bytes  []byte              // the secret, or the public key
+	verify func(signed, signature []byte) bool
 }
 
 func seal(m *material) Key { return Key{open: func() *material { return m }} }
@@ -58,7 +63,22 @@ func HS256(id string, secret []byte) (Key, error) {
 		return Key{}, fmt.Errorf("jwt: HS256 key %q: %w", id, err)
 	}
 	secret = bytes.Clone(secret)
-	return seal(&material{id: id, method: gojwt.SigningMethodHS256, sign: secret, verify: secret}), nil
+	return seal(&material{
+		id: id, method: gojwt.SigningMethodHS256, sign: secret, bytes: secret, verify: verifyHS256(secret),
+	}), nil
+}
+
+// verifyHS256 returns a function that checks MACs of secret in constant time, and keeps what it has computed from the
+// secret alone.
+func verifyHS256(secret []byte) func(signed, signature []byte) bool {
+	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
+	return func(signed, signature []byte) bool {
+		mac, _ := macs.Get().(hash.Hash)
+		defer macs.Put(mac)
+		mac.Reset()
+		mac.Write(signed)
+		return hmac.Equal(mac.Sum(nil), signature)
+	}
 }
 
 // Ed25519 returns a key that signs and verifies with Ed25519: signer is an ed25519.PrivateKey, or stands for one
@@ -91,7 +111,10 @@ func Ed25519Public(id string, public ed25519.PublicKey) (Key, error) {
 		return Key{}, fmt.Errorf("jwt: Ed25519 key %q: %d bytes, want %d", id, len(public), ed25519.PublicKeySize)
 	}
 	public = bytes.Clone(public)
-	return seal(&material{id: id, method: gojwt.SigningMethodEdDSA, verify: public}), nil
+	return seal(&material{
+		id: id, method: gojwt.SigningMethodEdDSA, bytes: public,
+		verify: func(signed, signature []byte) bool { return ed25519.Verify(public, signed, signature) },
+	}), nil
 }
 
 // String returns the algorithm and the ID.
