@@ -135,26 +135,27 @@ func TestShedder(t *testing.T) {
 		}
 	})
 	t.Run("NeverExceedsItsLimit", func(t *testing.T) {
-		s := resilience.NewShedder(&resilience.ShedderOptions{Limit: 4})
-		var running, most atomic.Int64
+		s := resilience.NewShedder(&resilience.ShedderOptions{Limit: 1})
+		var inside, exceeded, entered atomic.Int64
 		var wg sync.WaitGroup
-		for range 16 {
+		for range 4 {
 			wg.Go(func() {
-				for range 500 {
+				for entered.Load() < 100_000 {
 					if !s.Enter(1) {
 						continue
 					}
-					n := running.Add(1)
-					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					entered.Add(1)
+					if inside.Add(1) > 1 {
+						exceeded.Add(1)
 					}
-					running.Add(-1)
+					inside.Add(-1)
 					s.Leave(0, false)
 				}
 			})
 		}
 		wg.Wait()
-		if most.Load() > 4 || s.Running() != 0 {
-			t.Errorf("%d ran at once, %d still run, want at most 4 and none", most.Load(), s.Running())
+		if exceeded.Load() > 0 || s.Running() != 0 {
+			t.Errorf("%d of %d were not alone, %d still run", exceeded.Load(), entered.Load(), s.Running())
 		}
 	})
 }

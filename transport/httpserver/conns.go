@@ -87,7 +87,7 @@ func (c *conns) closeAll(in connState, age time.Duration) (left int) {
 		old = append(old, t)
 	})
 	for _, t := range old {
-		t.conn.Close()
+		_ = t.conn.Close() // it is gone either way
 		t.closed()
 	}
 	return left

@@ -88,9 +88,9 @@ func (s *serving) enter(x *exchange, r *http.Request) {
 		return
 	}
 	if s.timeout > 0 {
+		// What net/http makes for each request, and ends after it, is the parent, so that this one needs no end of its own.
 		ctx, cancel := context.WithCancelCause(x.state.Context)
 		x.state.Context = ctx
-		x.cancel = func() { cancel(nil) }
 		x.pace.guard = time.AfterFunc(s.timeout, func() { cancel(timeoutError{}) })
 	}
 }

@@ -75,8 +75,8 @@ func TestServerBoundsHandlers(t *testing.T) {
 				<-r.Context().Done()
 				w.WriteHeader(http.StatusAccepted)
 			}), httpserver.Options{})
-			if resp, _ := get(t, p, "/", ""); resp.StatusCode != http.StatusAccepted {
-				t.Errorf("status %d, want the handler's 202", resp.StatusCode)
+			if resp, body := get(t, p, "/", ""); resp.StatusCode != http.StatusAccepted || body != "" {
+				t.Errorf("status %d, %q, want the handler's 202 and nothing more", resp.StatusCode, body)
 			}
 			_, _ = p.wait()
 		})

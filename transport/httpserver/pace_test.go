@@ -146,6 +146,25 @@ func TestWriteTimeoutMovesWithProgress(t *testing.T) {
 			}
 		})
 	})
+	t.Run("AHandlerThatSetsItHasItsOwn", func(t *testing.T) {
+		const size = 12 << 20
+		overBoth(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
+				t.Errorf("SetWriteDeadline: %v", err)
+			}
+			_, _ = w.Write(make([]byte, size))
+		}), opts, func(t *testing.T, _ *piped, c *http.Client) {
+			resp, err := c.Get("http://x/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			time.Sleep(30 * timeout)
+			if n, err := io.Copy(io.Discard, resp.Body); n != size || err != nil {
+				t.Errorf("got %d bytes, %v, want all %d", n, err, size)
+			}
+		})
+	})
 	t.Run("AnAnswerThatHasNotBegunDoesNotMoveIt", func(t *testing.T) {
 		overBoth(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "is held back")

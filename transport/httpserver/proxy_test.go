@@ -103,18 +103,18 @@ func FuzzClientAddr(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, client string) {
-		const real = "203.0.113.9"
+		const seen = "203.0.113.9"
 		for _, c := range []struct {
 			rfc    bool
 			append string
-		}{{false, real}, {true, "for=" + real}} {
+		}{{false, seen}, {true, "for=" + seen}} {
 			p := &httpserver.Proxies{Trusted: proxies, Forwarded: c.rfc}
 			name := map[bool]string{false: "X-Forwarded-For", true: "Forwarded"}[c.rfc]
 			for _, values := range [][]string{{client, c.append}, {client + ", " + c.append}} {
 				r := forwarded("10.0.0.1:99", "")
 				r.Header[name] = values
-				if got := p.ClientAddr(r); got.String() != real {
-					t.Errorf("%s %q: %v, want %s", name, values, got, real)
+				if got := p.ClientAddr(r); got.String() != seen {
+					t.Errorf("%s %q: %v, want %s", name, values, got, seen)
 				}
 			}
 			r := forwarded("198.51.100.1:99", "")

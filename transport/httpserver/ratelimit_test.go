@@ -57,6 +57,18 @@ func TestRateLimit(t *testing.T) {
 			}
 		})
 	})
+	t.Run("SaysNoTimeThatIsTooShort", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l := resilience.NewLimiter(&resilience.LimiterOptions{Quota: 2, Window: 3 * time.Second})
+			h := httpserver.RateLimit(l, nil)(noContent)
+			serve(h, forwarded("203.0.113.9:99", ""))
+			serve(h, forwarded("203.0.113.9:99", ""))
+			w := serve(h, forwarded("203.0.113.9:99", ""))
+			if got := w.Header(); got.Get("RateLimit") != `"default";r=0;t=2` || got.Get("Retry-After") != "2" {
+				t.Errorf("with 1.5s to wait: RateLimit %s, Retry-After %s, want 2", got.Get("RateLimit"), got.Get("Retry-After"))
+			}
+		})
+	})
 	t.Run("CountsByAddressUnlessTold", func(t *testing.T) {
 		h := httpserver.RateLimit(limiter(1), nil)(noContent)
 		for _, c := range []struct {

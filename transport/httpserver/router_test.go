@@ -2,6 +2,7 @@ package httpserver_test
 
 import (
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
@@ -49,6 +50,17 @@ func TestTheMuxsOwnAnswersAreProblems(t *testing.T) {
 			}
 			if resp, body := send(t, c, request(t, "HEAD", url+"/nowhere", nil)); resp.StatusCode != 404 || body != "" {
 				t.Errorf("HEAD: %d, %q", resp.StatusCode, body)
+			}
+			reused := false
+			r := request(t, "GET", url+"/nowhere", nil)
+			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+			}))
+			for range 2 {
+				send(t, c, r)
+			}
+			if !reused {
+				t.Error("the connection ends with the answer")
 			}
 			if n := obs.series(t)["DELETE  405"]; n != 1 {
 				t.Errorf("%d counted as 405 without a route, want 1", n)

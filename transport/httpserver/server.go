@@ -151,7 +151,9 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	// The listener goes first and net/http is told later: once it knows, it drops requests that it is about to read.
 	s.leaving.Store(true)
 	err := open.Close()
-	<-served // says that the listener is closed, and has handed over what it had accepted
+	if serveErr := <-served; serveErr == nil { // it says that the listener is closed: all that it accepted is handed over
+		err = errors.Join(err, errors.New("the listener ended without an error"))
+	}
 	close(s.draining)
 	return errors.Join(s.drain(ctx, srv, open, cancel), err)
 }
