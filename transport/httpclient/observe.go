@@ -163,8 +163,8 @@ const (
 	errTLS      = "tls"
 )
 
-// errorType classifies an attempt that got no response. The context decides before the error, and its cause before it: a
-// transport may say "canceled" of both a caller that left and a time-out of ours.
+// errorType classifies an attempt that got no response. The context decides before the error, and its cause before it:
+// a transport may say "canceled" of both a caller that left and a time-out of ours.
 func errorType(ctx context.Context, err error) string {
 	if ended := ctx.Err(); ended != nil {
 		if errors.Is(ended, context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {

@@ -18,9 +18,10 @@ const (
 
 // PoolOptions of a [Pool].
 type PoolOptions struct {
-	// Transport is what connections are made with; its copies (Clone) are used, and it stays as it is. Nil means one for
-	// calls between services: 5s to connect and 5s for the TLS handshake, HTTP/2 over TLS, up to 64 idle connections a
-	// host, kept for 30s, 1 MiB of response header, no proxy, nothing read from the environment.
+	// Transport is what connections are made with; its copies (Clone) are used, and it stays as it is. Its IdleConnTimeout
+	// of 0, which is for ever, means 30s here. Nil means one for calls between services: 5s to connect and 5s for the TLS
+	// handshake, HTTP/2 over TLS, up to 64 idle connections a host, kept for 30s, 1 MiB of response header, no proxy,
+	// nothing read from the environment.
 	Transport *http.Transport
 	// MaxAge bounds how long a connection gets new requests. All are renewed at once, each time after MaxAge less up to a
 	// tenth by chance. Zero means 1m; negative means that connections are used as long as they last.
@@ -38,8 +39,7 @@ type Pool struct {
 	template *http.Transport
 	maxAge   time.Duration
 	current  atomic.Pointer[generation]
-	mu       sync.Mutex
-	previous *generation // may have a connection that became idle late
+	mu       sync.Mutex // held to renew
 }
 
 // generation is the connections that were made between two renewals.
@@ -61,6 +61,10 @@ func NewPool(o *PoolOptions) *Pool {
 		p.maxAge = defaultMaxAge
 	}
 	p.template = p.template.Clone() // what happens to the caller's from here on is not ours
+	if p.template.IdleConnTimeout == 0 {
+		// A request that was slow to take an old connection may leave it idle after the renewal, and nobody comes back.
+		p.template.IdleConnTimeout = idleTimeout
+	}
 	return p
 }
 
@@ -99,26 +103,14 @@ func (p *Pool) renew(old *generation) *generation {
 		next.ends = time.Now().Add(p.maxAge - rand.N(p.maxAge/10+1)) //nolint:gosec // no secret
 	}
 	p.current.Store(next)
-	p.closePrevious()
 	if old != nil {
-		old.CloseIdleConnections()
-		p.previous = old
+		old.CloseIdleConnections() // those in use, too, once they are not
 	}
 	return next
 }
 
-func (p *Pool) closePrevious() {
-	if p.previous != nil {
-		p.previous.CloseIdleConnections()
-		p.previous = nil
-	}
-}
-
 // CloseIdleConnections closes the connections that wait for another request. Call it when the pool is done with.
 func (p *Pool) CloseIdleConnections() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closePrevious()
 	if g := p.current.Load(); g != nil {
 		g.CloseIdleConnections()
 	}

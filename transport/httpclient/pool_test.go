@@ -204,6 +204,32 @@ func TestPoolRenewsAfterMaxAge(t *testing.T) {
 	})
 }
 
+func TestPoolClosesWhatIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := pipenet.New()
+		var closed atomic.Int64
+		srv := &http.Server{
+			Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+			ConnState: func(_ net.Conn, s http.ConnState) {
+				if s == http.StateClosed {
+					closed.Add(1)
+				}
+			},
+		}
+		go srv.Serve(ln)
+		pool := httpclient.NewPool(&httpclient.PoolOptions{Transport: ln.Transport()}) // for ever, says that one
+		send(t, pool, request(t, t.Context(), "GET", "http://x/", nil))
+		for _, want := range []int64{0, 1} {
+			synctest.Wait()
+			if got := closed.Load(); got != want {
+				t.Errorf("%d closed, want %d", got, want)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		srv.Close()
+	})
+}
+
 func TestPoolUnderManyCallers(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP2=%t", h2), func(t *testing.T) {
@@ -219,9 +245,9 @@ func TestPoolUnderManyCallers(t *testing.T) {
 			})
 			client := &http.Client{Transport: pool}
 			var wg sync.WaitGroup
-			for range 4 {
+			for range 3 {
 				wg.Go(func() {
-					for range 20 {
+					for range 8 {
 						resp, err := client.Get(srv.URL)
 						if err != nil {
 							t.Error(err)
