@@ -63,7 +63,7 @@ func (e *Endpoint[Req, Res]) call(ctx context.Context, c Caller, req *Req) (res 
 }
 
 // unreachable codes the error of a call that got no answer.
-func unreachable(err error) error {
+func unreachable(err error) *transport.Error {
 	e := transport.AsError(err)
 	if e.Code == transport.Internal {
 		return transport.NewError(transport.Unavailable, "a service could not be reached", err)

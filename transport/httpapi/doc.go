@@ -73,6 +73,14 @@
 // the endpoint declares ([ErrorOf]) with its fields; any other as transport.AsError says. Call returns the same
 // [transport.Error], with the declared error in its chain.
 //
+// # Streams
+//
+// [NewStream] declares a stream of events, typed at both ends: server-sent events, which browsers read with
+// EventSource. The handler sends them, [Stream.Call] is a loop over them that survives lost connections and servers
+// that stop:
+//
+//	for price, err := range Prices.Call(ctx, shop, PricesRequest{SKU: "tea"}) {
+//
 // # What it does not do
 //
 // No content negotiation and no trailers. Mount a plain http.Handler for these.

@@ -59,7 +59,7 @@ func (p *resultPlan) read(resp *http.Response, v reflect.Value, limit int64) err
 	return p.readRaw(resp, v.Elem(), limit)
 }
 
-func unreadable(err error) error {
+func unreadable(err error) *transport.Error {
 	return transport.NewError(transport.Internal, "a service's answer could not be read", err)
 }
 

@@ -41,8 +41,12 @@ func NewServer(tb testing.TB, stubs ...*httpapi.Stub) *Server {
 	for _, s := range stubs {
 		mux.Handle(s.Pattern(), s)
 	}
-	srv := httptest.NewServer(&handler{tb, mux})
-	tb.Cleanup(srv.Close) // waits for the requests that run
+	draining := make(chan struct{})
+	srv := httptest.NewServer(&handler{tb, mux, draining})
+	tb.Cleanup(func() {
+		close(draining) // ends streams
+		srv.Close()     // waits for the requests that run
+	})
 	return &Server{URL: srv.URL, client: srv.Client()}
 }
 
@@ -65,8 +69,9 @@ func (s *Server) Do(r *http.Request) (*http.Response, error) {
 }
 
 type handler struct {
-	tb  testing.TB
-	mux *http.ServeMux
+	tb       testing.TB
+	mux      *http.ServeMux
+	draining <-chan struct{}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteError(w, r, transport.Errorf(transport.Unimplemented, "%s %s has no stub", r.Method, r.URL.Path))
 		return
 	}
-	ctx := &reqstate.Context{Context: r.Context()}
+	ctx := &reqstate.Context{Context: reqstate.WithDraining(r.Context(), h.draining)}
 	ctx.Open()
 	h.mux.ServeHTTP(w, r.WithContext(ctx))
 	_, err := ctx.Outcome()

@@ -117,3 +117,48 @@ func TestServerFailsTheTest(t *testing.T) {
 		}
 	})
 }
+
+type price struct {
+	Cents int `json:"cents" minimum:"1"`
+}
+
+var prices = httpapi.NewStream[struct{}, price]("GET /prices", nil)
+
+func TestServerOfStreams(t *testing.T) {
+	t.Run("SendsWhatTheStubDoes", func(t *testing.T) {
+		srv := httpapitest.NewServer(t, prices.Stub(func(ctx context.Context, _ struct{}, send func(price) error) error {
+			if err := errors.Join(send(price{1}), send(price{2})); err != nil {
+				return err
+			}
+			<-ctx.Done() // the test's end is the stream's
+			return ctx.Err()
+		}))
+		sum := 0
+		for p, err := range prices.Call(t.Context(), srv, struct{}{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sum += p.Cents; sum == 3 {
+				break
+			}
+		}
+	})
+	t.Run("FailsTheTestWhereAnEventBreaksTheContract", func(t *testing.T) {
+		fails := &failures{TB: t}
+		srv := httpapitest.NewServer(fails, prices.Stub(func(_ context.Context, _ struct{}, send func(price) error) error {
+			_ = send(price{1})
+			_ = send(price{0})
+			return transport.Errorf(transport.NotFound, "gone")
+		}))
+		for p, err := range prices.Call(t.Context(), srv, struct{}{}) {
+			if want := "/cents must be at least 1"; err != nil {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+				break
+			} else if p.Cents != 1 {
+				t.Errorf("got %+v, want 1 alone", p)
+			}
+		}
+	})
+}
