@@ -15,8 +15,15 @@
 // what is public (see [Options].Verifier). A server without a Verifier does not start unless its options say
 // Unauthenticated.
 //
+// Everything is bounded: header, body, connections, the time for each part of a request, and the time that a handler has
+// until its answer is on its way. A stream is bounded by progress: it may be silent and last for ever, but a reader that
+// takes nothing for WriteTimeout is cut off.
+//
 // When the context of Run ends, the server closes its listener, tells long streams ([Draining]), waits for the requests
-// that run, and cuts off what is left after DrainTimeout.
+// that run, and cuts off what is left after DrainTimeout; a [*DrainError] counts that. No request is lost whose
+// connection was accepted, with one exception that HTTP/1 makes: a client may send on a connection that it keeps alive
+// at the very moment in which the server closes it for being idle. [Server.Drain], a little earlier, sends such clients
+// away first; mainstay.Run calls it, and its DrainDelay is the little.
 //
 // # Labels, names, levels
 //

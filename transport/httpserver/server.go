@@ -139,21 +139,23 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	defer cancel(errCutOff)
 	srv := s.httpServer(base)
 	open := watch(ln, s.opts.MaxConns)
-	served := make(chan error, 1)
-	go func() { served <- s.serve(srv, open) }()
+	var serveErr error
+	served := make(chan struct{}) // closed when serveErr is set
+	go func() {
+		defer close(served)
+		serveErr = s.serve(srv, open)
+	}()
 	s.addr = ln.Addr()
 	close(s.ready)
 	select {
-	case err := <-served:
-		return errors.Join(err, srv.Close())
+	case <-served:
+		return errors.Join(serveErr, srv.Close())
 	case <-ctx.Done():
 	}
 	// The listener goes first and net/http is told later: once it knows, it drops requests that it is about to read.
 	s.leaving.Store(true)
 	err := open.Close()
-	if serveErr := <-served; serveErr == nil { // it says that the listener is closed: all that it accepted is handed over
-		err = errors.Join(err, errors.New("the listener ended without an error"))
-	}
+	<-served // with an error that says so; all that was accepted has been handed over
 	close(s.draining)
 	return errors.Join(s.drain(ctx, srv, open, cancel), err)
 }
