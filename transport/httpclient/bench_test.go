@@ -1,10 +1,12 @@
 package httpclient_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -42,10 +44,48 @@ func BenchmarkDo(b *testing.B) {
 	}
 	o := httpclient.Options{
 		Base: canned{}, TokenSource: issuer, Audience: "users",
-		TracerProvider: trace.NewTracerProvider(), Registerer: prometheus.NewRegistry(),
+		TracerProvider: trace.NewTracerProvider(trace.WithSampler(trace.NeverSample())), Registerer: prometheus.NewRegistry(),
 	}
 	bench("Bare", "http://users/1", &http.Client{Transport: canned{}})
 	bench("Client", "/1", httpclient.New("http://users", &o))
-	o.Policy = resilience.New("users", nil)
-	bench("ClientWithPolicy", "/1", httpclient.New("http://users", &o))
+	policy := o
+	policy.Policy = resilience.New("users", nil)
+	bench("ClientWithPolicy", "/1", httpclient.New("http://users", &policy))
+	o.TracerProvider = trace.NewTracerProvider()
+	bench("ClientWithSpan", "/1", httpclient.New("http://users", &o))
+}
+
+// BenchmarkLayers shows what each costs alone: "Bare" is the transport.
+func BenchmarkLayers(b *testing.B) {
+	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://users/1", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Pattern = "GET /users/{id}"
+	policy := resilience.New("users", nil)
+	for _, layer := range []struct {
+		name string
+		http.RoundTripper
+	}{
+		{"Bare", canned{}},
+		{"Observe", httpclient.Observe(&httpclient.ObserveOptions{Registerer: prometheus.NewRegistry()})(canned{})},
+		{"Authorize", httpclient.Authorize(issuer, "users")(canned{})},
+		{"Deadline", httpclient.Deadline(canned{})},
+		{"LimitResponse", httpclient.LimitResponse(1 << 20)(canned{})},
+		{"Guard", httpclient.Guard(policy)(canned{})},
+		{"GuardHosts", httpclient.GuardHosts(func(string) *resilience.Policy { return policy })(canned{})},
+	} {
+		b.Run(layer.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := layer.RoundTrip(r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = resp.Body.Close()
+			}
+		})
+	}
 }

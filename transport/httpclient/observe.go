@@ -117,10 +117,21 @@ func requestAttributes(r *http.Request, op *operation) []attribute.KeyValue {
 
 // inject writes what goes along with the attempt.
 func (o *observer) inject(ctx context.Context, h http.Header) {
-	o.propagator.Inject(ctx, propagation.HeaderCarrier(h))
+	o.propagator.Inject(ctx, carrier{propagation.HeaderCarrier(h)})
 	if id := correlation.FromContext(ctx); id != "" {
 		h[correlation.Header] = []string{id}
 	}
+}
+
+// carrier spares the name that every request gets the way to canonical form.
+type carrier struct{ propagation.HeaderCarrier }
+
+func (c carrier) Set(key, value string) {
+	if key == "traceparent" {
+		c.HeaderCarrier["Traceparent"] = []string{value}
+		return
+	}
+	c.HeaderCarrier.Set(key, value)
 }
 
 func (o *observer) end(ctx context.Context, a *attempt, resp *http.Response, err error) {

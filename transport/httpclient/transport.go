@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -30,22 +31,22 @@ func (p *pass) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errNoURL
 	}
 	if p.observer == nil {
-		return p.send(r, copyOf(r))
+		return p.send(r, copyOf(r.Context(), r))
 	}
 	ctx, a := p.observer.begin(r)
-	out := copyOf(r.WithContext(ctx))
+	out := copyOf(ctx, r)
 	p.observer.inject(ctx, out.Header)
 	resp, err := p.send(r, out)
 	p.observer.end(ctx, &a, resp, err)
 	return resp, err
 }
 
-// copyOf returns a copy of r whose header is its own. The values are shared, and replaced, never changed.
-func copyOf(r *http.Request) *http.Request {
-	out := *r
+// copyOf returns a copy of r with ctx, whose header is its own. The values are shared, and replaced, never changed.
+func copyOf(ctx context.Context, r *http.Request) *http.Request {
+	out := r.WithContext(ctx)
 	out.Header = make(http.Header, len(r.Header)+4)
 	maps.Copy(out.Header, r.Header)
-	return &out
+	return out
 }
 
 // send sends out, the copy of r.
