@@ -57,6 +57,7 @@ type Platform struct {
 
 	trusted    []netip.Prefix // of the edge
 	level      *slog.LevelVar
+	levels     logging.Levels
 	wrapBroker func(driver.Broker) driver.Broker
 	nats       *nats.Conn            // set by Connect
 	natsErr    atomic.Pointer[error] // why it is not connected, nil where that is not known
@@ -74,7 +75,7 @@ func New(ctx context.Context, c Config, o *Options) (*Platform, error) {
 		o = &Options{}
 	}
 	p := &Platform{Config: c, level: &slog.LevelVar{}, wrapBroker: o.WrapBroker, started: make(chan struct{})}
-	p.Logger = newLogger(o.Logs, c, p.level)
+	p.Logger = newLogger(o.Logs, c, p.level, &p.levels)
 	p.Registry = prometheus.NewRegistry()
 	if err := metrics.RegisterRuntime(p.Registry); err != nil {
 		return nil, err
@@ -90,11 +91,11 @@ func New(ctx context.Context, c Config, o *Options) (*Platform, error) {
 		return nil, err
 	}
 	p.health = health.New(&health.Options{Logger: p.Logger})
-	p.check("started", p.checkStarted)
+	p.health.Add(health.Check{Name: "started", Check: p.checkStarted, Startup: true})
 	return p, nil
 }
 
-func newLogger(w io.Writer, c Config, level slog.Leveler) *slog.Logger {
+func newLogger(w io.Writer, c Config, level slog.Leveler, levels *logging.Levels) *slog.Logger {
 	if w == nil {
 		w = os.Stderr
 	}
@@ -103,7 +104,7 @@ func newLogger(w io.Writer, c Config, level slog.Leveler) *slog.Logger {
 		format = logging.Text
 	}
 	return logging.New(w, &logging.Options{
-		Format: format, Level: level, Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs, messageAttrs},
+		Format: format, Level: level, Levels: levels, Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs, messageAttrs},
 	}).With("service", c.Name)
 }
 
@@ -128,7 +129,8 @@ func (p *Platform) Wire(ctx context.Context, wire Wire) ([]mainstay.Runner, erro
 		return nil, err
 	}
 	pages := admin.New(&admin.Options{
-		Addr: p.Admin, Gatherer: p.Registry, Health: p.health, Level: p.level, Logger: p.Logger,
+		Addr: p.Admin, Gatherer: p.Registry, Health: p.health, Level: p.level, Levels: &p.levels,
+		Logger: p.Logger,
 	})
 	runners := append([]mainstay.Runner{p.Tracing, pages, p.health}, service...)
 	return append(runners, mainstay.Once(p.start)), nil
