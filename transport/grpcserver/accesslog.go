@@ -1,7 +1,6 @@
 package grpcserver
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -23,13 +22,13 @@ func (o *observer) logs(out *outcome) bool {
 }
 
 // log writes the line. It makes the record itself: a logger would look up who called it, which is always this line.
-func (c *call) log(ctx context.Context, out *outcome, took time.Duration, cause error) {
-	if !out.log.Enabled(ctx, out.level) {
+func (c *call) log(out *outcome, took time.Duration, cause error) {
+	if !out.log.Enabled(c.ctx, out.level) {
 		return
 	}
 	r := slog.NewRecord(c.start.Add(took), out.level, "call", 0)
 	r.AddAttrs(
-		slog.String(correlation.Attr, correlation.FromContext(ctx)),
+		slog.String(correlation.Attr, correlation.FromContext(c.ctx)),
 		slog.Duration("duration", took))
 	if c.stream != nil {
 		r.AddAttrs(
@@ -45,5 +44,5 @@ func (c *call) log(ctx context.Context, out *outcome, took time.Duration, cause 
 	if p := c.panicked; p != nil {
 		r.AddAttrs(slog.Any("panic", p.value), slog.String("stack", p.stack))
 	}
-	_ = out.log.Handle(ctx, r) // as slog's own loggers do: there is nowhere to say that the log is broken
+	_ = out.log.Handle(c.ctx, r) // as slog's own loggers do: there is nowhere to say that the log is broken
 }

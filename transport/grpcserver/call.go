@@ -19,8 +19,9 @@ import (
 // call is what one call needs.
 type call struct {
 	*method
-	original string // the method's full name, where it is not registered
-	id       string // the correlation ID
+	ctx      context.Context //nolint:containedctx // the call's own, with all that is known of it: for the log
+	original string          // the method's full name, where it is not registered
+	id       string          // the correlation ID
 	echoed   atomic.Bool
 	start    time.Time
 	span     trace.Span // nil until it began
@@ -39,7 +40,8 @@ func (c *call) note(err error) error {
 	return err
 }
 
-func (c *call) begin() {
+func (c *call) begin(ctx context.Context) {
+	c.ctx = ctx
 	c.start = time.Now()
 	c.active.Inc()
 }
@@ -53,7 +55,8 @@ func (o *observer) adopt(ctx context.Context, c *call) context.Context {
 	} else {
 		c.id = correlation.New()
 	}
-	return o.startSpan(correlation.NewContext(ctx, c.id), c, trusted)
+	c.ctx = o.startSpan(correlation.NewContext(ctx, c.id), c, trusted)
+	return c.ctx
 }
 
 // echo tells the caller the correlation ID: in the header, or in the trailer where there is none. An error that comes
@@ -77,7 +80,7 @@ func (o *observer) end(ctx context.Context, c *call, err error) error {
 	out.series.Observe(ctx, took)
 	c.endSpan(out)
 	if o.logs(out) {
-		c.log(ctx, out, took, err)
+		c.log(out, took, err)
 	}
 	c.active.Dec()
 	c.echo(ctx, sent == nil)

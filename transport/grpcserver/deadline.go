@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// limit returns a context that ends within timeout, zero being never. It is ctx itself where ctx ends no later anyway:
+// within returns a context that ends within timeout, zero being never. It is ctx itself where ctx ends no later anyway:
 // that costs nothing.
-func limit(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout <= 0 {
 		return ctx, func() {}
 	}

@@ -2,8 +2,11 @@ package grpcserver_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,12 +17,15 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/prometheus/client_golang/prometheus"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/grpcserver"
 )
@@ -122,18 +128,192 @@ func TestInterceptor(t *testing.T) {
 		}()
 		grpcserver.Observe(&grpcserver.ObserveOptions{Registerer: reg})
 	})
-	t.Run("OfTheUserRunsInsideThePass", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(&grpcserver.Options{ServerOptions: []grpc.ServerOption{
-				grpc.UnaryInterceptor(func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
-					panic(io.ErrUnexpectedEOF)
-				}),
-			}}).serve(t, &service{})
-			if got := status.Code(r.call(t.Context())); got != codes.Internal {
-				t.Errorf("%v, want Internal", got)
+}
+
+// at returns an interceptor that does f before each call of either kind.
+func at(f func(ctx context.Context, full string) error) grpcserver.Interceptor {
+	return grpcserver.Interceptor{
+		Unary: func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			if err := f(ctx, info.FullMethod); err != nil {
+				return nil, err
 			}
-			if got := r.samples(t)[unaryMethod+" INTERNAL"]; got != 1 {
-				t.Errorf("counted %d times, want once", got)
+			return next(ctx, req)
+		},
+		Stream: func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			if err := f(ss.Context(), info.FullMethod); err != nil {
+				return err
+			}
+			return next(srv, ss)
+		},
+	}
+}
+
+// givenAs are the ways to give a server a layer behind authentication.
+var givenAs = map[string]func(grpcserver.Interceptor) *grpcserver.Options{
+	"Interceptors": func(i grpcserver.Interceptor) *grpcserver.Options {
+		return &grpcserver.Options{Interceptors: []grpcserver.Interceptor{i}}
+	},
+	"ServerOptions": func(i grpcserver.Interceptor) *grpcserver.Options {
+		return &grpcserver.Options{ServerOptions: []grpc.ServerOption{
+			grpc.UnaryInterceptor(i.Unary), grpc.ChainStreamInterceptor(i.Stream),
+		}}
+	},
+}
+
+func TestInside(t *testing.T) {
+	for name, given := range givenAs {
+		t.Run(name+"/RecoversAndCounts", func(t *testing.T) {
+			forEveryKind(t, func() *grpcserver.Options {
+				return given(at(func(context.Context, string) error { panic("hunter2") }))
+			}, func(context.Context) error { return nil },
+				func(t *testing.T, r *rig, call func(context.Context) (metadata.MD, error), method string) {
+					if _, err := call(t.Context()); status.Code(err) != codes.Internal {
+						t.Errorf("%v, want Internal", err)
+					}
+					r.counted(t, method, "INTERNAL")
+				})
+		})
+		t.Run(name+"/KnowsTheCaller", func(t *testing.T) {
+			var seen []string
+			forEveryKind(t, func() *grpcserver.Options {
+				o := given(at(func(ctx context.Context, full string) error {
+					p, _ := auth.FromContext(ctx)
+					seen = append(seen, p.Subject, full)
+					return nil
+				}))
+				o.Verifier = tokens
+				return o
+			}, func(context.Context) error { return nil },
+				func(t *testing.T, _ *rig, call func(context.Context) (metadata.MD, error), method string) {
+					seen = nil
+					if _, err := call(t.Context()); status.Code(err) != codes.Unauthenticated || len(seen) > 0 {
+						t.Errorf("without a token: %v, and it ran for %q", err, seen)
+					}
+					_, err := call(withToken(t.Context(), "service"))
+					if want := []string{"orders", "/" + method}; err != nil || !slices.Equal(seen, want) {
+						t.Errorf("%v, it ran for %q, want %q", err, seen, want)
+					}
+				})
+		})
+	}
+	t.Run("RefusesASecondFirstOne", func(t *testing.T) {
+		for name, i := range map[string]*grpcserver.Options{
+			"ServerOptions": {ServerOptions: []grpc.ServerOption{
+				grpc.StreamInterceptor(at(nil).Stream),
+			}},
+			"one kind of calls only": {BeforeAuth: []grpcserver.Interceptor{{Unary: at(nil).Unary}}},
+		} {
+			o := open()
+			i.Unauthenticated, i.Registerer, i.Addr = true, o.Registerer, o.Addr
+			if err := grpcserver.New(i).Run(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("Run = %v, want an error with %q", err, name)
+			}
+		}
+	})
+	t.Run("LeavesNoMethodOutside", func(t *testing.T) {
+		// The library calls no interceptor for a stream that neither side is said to send.
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{Verifier: tokens})
+			ran := 0
+			r.RegisterService(&grpc.ServiceDesc{ServiceName: "by.Hand", HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{{
+				StreamName: "Neither", Handler: func(any, grpc.ServerStream) error { ran++; return nil },
+			}}}, nil)
+			r.serve(t, &service{})
+			for token, want := range map[string]codes.Code{"": codes.Unauthenticated, "service": codes.OK} {
+				ss, err := r.conn.NewStream(withToken(t.Context(), token), &grpc.StreamDesc{ServerStreams: true}, "/by.Hand/Neither")
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = ss.RecvMsg(&testpb.Empty{})
+				if errors.Is(err, io.EOF) {
+					err = nil
+				}
+				if status.Code(err) != want {
+					t.Errorf("token %q: %v, want %v", token, err, want)
+				}
+			}
+			synctest.Wait()
+			if got := r.samples(t); ran != 1 || got["by.Hand/Neither UNAUTHENTICATED"] != 1 || got["by.Hand/Neither OK"] != 1 {
+				t.Errorf("it ran %d times, samples %v, want once, and one of each", ran, got)
+			}
+		})
+	})
+}
+
+func TestBeforeAuth(t *testing.T) {
+	var order []string
+	note := func(name string) grpcserver.Interceptor {
+		return at(func(ctx context.Context, full string) error {
+			_, known := auth.FromContext(ctx)
+			order = append(order, fmt.Sprint(name, " ", full, " ", known, " ", correlation.FromContext(ctx)))
+			return nil
+		})
+	}
+	verify := auth.VerifierFunc(func(ctx context.Context, token string) (auth.Principal, error) {
+		order = append(order, "auth")
+		return tokens.Verify(ctx, token)
+	})
+	t.Run("RunsOutsideOfAuthenticationInOrder", func(t *testing.T) {
+		forEveryKind(t, func() *grpcserver.Options {
+			return &grpcserver.Options{
+				BeforeAuth: []grpcserver.Interceptor{note("a"), note("b"), note("c")}, Verifier: verify,
+				Interceptors: []grpcserver.Interceptor{note("d"), note("e")},
+			}
+		}, func(ctx context.Context) error {
+			p, _ := auth.FromContext(ctx)
+			order = append(order, p.Subject)
+			return nil
+		}, func(t *testing.T, r *rig, call func(context.Context) (metadata.MD, error), method string) {
+			order = nil
+			ctx := metadata.AppendToOutgoingContext(withToken(t.Context(), "service"), "x-correlation-id", "c-1")
+			_, err := call(ctx)
+			outside, inside := " /"+method+" false c-1", " /"+method+" true c-1"
+			want := []string{"a" + outside, "b" + outside, "c" + outside, "auth", "d" + inside, "e" + inside, "orders"}
+			if err != nil || !slices.Equal(order, want) {
+				t.Errorf("%v, order %q, want %q", err, order, want)
+			}
+			r.counted(t, method, "OK")
+		})
+	})
+	t.Run("RefusesWithoutALookAtTheToken", func(t *testing.T) {
+		forEveryKind(t, func() *grpcserver.Options {
+			return &grpcserver.Options{Verifier: verify, BeforeAuth: []grpcserver.Interceptor{
+				at(func(context.Context, string) error { return transport.Errorf(transport.Unavailable, "full") }),
+			}}
+		}, func(context.Context) error { return nil },
+			func(t *testing.T, r *rig, call func(context.Context) (metadata.MD, error), method string) {
+				order = nil
+				if _, err := call(withToken(t.Context(), "service")); status.Code(err) != codes.Unavailable || len(order) > 0 {
+					t.Errorf("%v, and it ran %q, want Unavailable and nothing", err, order)
+				}
+				r.counted(t, method, "UNAVAILABLE")
+			})
+	})
+	t.Run("MayWrapTheStream", func(t *testing.T) {
+		forEveryKind(t, func() *grpcserver.Options {
+			return &grpcserver.Options{Verifier: tokens, BeforeAuth: []grpcserver.Interceptor{grpcserver.Validate()}}
+		}, func(ctx context.Context) error {
+			if _, ok := auth.FromContext(ctx); !ok || grpcserver.Draining(ctx) == nil && grpc.ServerTransportStreamFromContext(ctx) == nil {
+				return errors.New("the context is another")
+			}
+			return nil
+		}, func(t *testing.T, r *rig, call func(context.Context) (metadata.MD, error), method string) {
+			if _, err := call(withToken(t.Context(), "service")); err != nil {
+				t.Error(err)
+			}
+			r.counted(t, method, "OK")
+		})
+	})
+	t.Run("SeesMethodsThatNobodyRegistered", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(&grpcserver.Options{
+				BeforeAuth: []grpcserver.Interceptor{note("a")}, Verifier: tokens,
+			}).serve(t, &service{})
+			order = nil
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-correlation-id", "c-1")
+			err := r.conn.Invoke(ctx, "/no.such/Method", &testpb.Empty{}, &testpb.Empty{})
+			if want := []string{"a /no.such/Method false c-1"}; status.Code(err) != codes.Unimplemented || !slices.Equal(order, want) {
+				t.Errorf("%v, order %q, want Unimplemented and %q", err, order, want)
 			}
 		})
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,16 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/attribute"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/mainstay-go/mainstay/auth"
@@ -203,6 +196,9 @@ func TestEveryKind(t *testing.T) {
 				if got := r.samples(t); got[method+" UNAUTHENTICATED"] != 2 || got[method+" PERMISSION_DENIED"] != 1 {
 					t.Errorf("samples %v, want what was refused", got)
 				}
+				if lines := r.log.all(t); len(lines) != 4 || lines[3]["principal"] != "orders" {
+					t.Errorf("log %v, want who called in the last of 4 lines", lines)
+				}
 			})
 	})
 	t.Run("Recovers", func(t *testing.T) {
@@ -307,159 +303,5 @@ func endsAfterASecond(
 			t.Errorf("%v after %v, want DeadlineExceeded after 1s", err, took)
 		}
 		r.counted(t, method, "DEADLINE_EXCEEDED")
-	}
-}
-
-// sampler keeps nothing but what begins with the attribute that asks for it.
-type sampler struct{}
-
-func (sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	res := sdktrace.SamplingResult{Decision: sdktrace.Drop}
-	if slices.Contains(p.Attributes, attribute.Int("sampling.priority", 1)) {
-		res.Decision = sdktrace.RecordAndSample
-	}
-	return res
-}
-
-func (sampler) Description() string { return "asked" }
-
-func TestTrust(t *testing.T) {
-	const theirs = "0af7651916cd43dd8448eb211c80319c"
-	sent := func(ctx context.Context) context.Context {
-		return metadata.AppendToOutgoingContext(ctx, "x-correlation-id", "c-1", "traceparent",
-			"00-"+theirs+"-b7ad6b7169203331-01")
-	}
-	for name, trusted := range map[string]bool{"Trusted": true, "Stranger": false} {
-		t.Run(name, func(t *testing.T) {
-			var seen string
-			forEveryKind(t, func() *grpcserver.Options {
-				return &grpcserver.Options{Trust: func(context.Context) bool { return trusted }}
-			}, func(ctx context.Context) error {
-				seen = correlation.FromContext(ctx)
-				return nil
-			}, func(t *testing.T, r *rig, call func(context.Context) (metadata.MD, error), method string) {
-				if _, err := call(sent(t.Context())); err != nil {
-					t.Fatal(err)
-				}
-				r.counted(t, method, "OK")
-				span := r.spans.GetSpans()[0]
-				if (seen == "c-1") != trusted || !correlation.Valid(seen) {
-					t.Errorf("correlation ID %q, want theirs: %t", seen, trusted)
-				}
-				if got := span.SpanContext.TraceID().String() == theirs; got != trusted || span.Parent.IsValid() != trusted {
-					t.Errorf("in their trace: %t, parent %v, want %t", got, span.Parent, trusted)
-				}
-				linked := len(span.Links) == 1 && span.Links[0].SpanContext.TraceID().String() == theirs
-				if linked == trusted || trusted && len(span.Links) > 0 {
-					t.Errorf("links %v, want one to theirs: %t", span.Links, !trusted)
-				}
-			})
-		})
-	}
-	for name, c := range map[string]struct {
-		trust func(context.Context) bool
-		value string
-		want  int
-	}{
-		"TrustedMayAsk":      {func(context.Context) bool { return true }, "1", 1},
-		"InOneWordOnly":      {func(context.Context) bool { return true }, "true", 0},
-		"StrangersMayNot":    {func(context.Context) bool { return false }, "1", 0},
-		"NobodyMayByDefault": {nil, "1", 0},
-	} {
-		t.Run("Sample/"+name, func(t *testing.T) {
-			for _, k := range kinds {
-				synctest.Test(t, func(t *testing.T) {
-					spans := tracetest.NewInMemoryExporter()
-					r := newRig(&grpcserver.Options{Trust: c.trust, TracerProvider: sdktrace.NewTracerProvider(
-						sdktrace.WithSampler(sampler{}), sdktrace.WithSyncer(spans)),
-					}).serve(t, &everyKind{handle: func(context.Context) error { return nil }})
-					ctx := metadata.AppendToOutgoingContext(sent(t.Context()), "x-trace-sample", c.value)
-					if err := k.call(ctx, r.client, nil, &metadata.MD{}); err != nil {
-						t.Fatal(err)
-					}
-					synctest.Wait()
-					if got := len(spans.GetSpans()); got != c.want {
-						t.Errorf("%s: %d spans kept, want %d", k.method, got, c.want)
-					}
-				})
-			}
-		})
-	}
-	t.Run("SeesThePeer", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			asked := 0
-			r := newRig(&grpcserver.Options{Trust: func(ctx context.Context) bool {
-				asked++
-				p, ok := peer.FromContext(ctx)
-				return ok && p.Addr != nil
-			}}).serve(t, &everyKind{handle: func(context.Context) error { return nil }})
-			var header metadata.MD
-			_, err := r.client.UnaryCall(sent(t.Context()), &testpb.SimpleRequest{}, grpc.Header(&header))
-			if got := header.Get("x-correlation-id"); err != nil || asked != 1 || !slices.Equal(got, []string{"c-1"}) {
-				t.Errorf("asked %d times, header %q, %v, want once and c-1", asked, got, err)
-			}
-		})
-	})
-}
-
-// TestSpanOfSomebodyElse has a layer outside that begins a span for each call, as otelgrpc's stats handler does.
-func TestSpanOfSomebodyElse(t *testing.T) {
-	for name, c := range map[string]struct {
-		kind   trace.SpanKind
-		remote bool // it is only named, as by a stats handler that leaves the call out
-		want   []string
-	}{
-		"OfTheServerIsTaken":   {trace.SpanKindServer, false, []string{"outer"}},
-		"WithinTheCallIsBelow": {trace.SpanKindInternal, false, []string{unaryMethod, "outer"}},
-		"FromAfarIsAParent":    {trace.SpanKindServer, true, []string{unaryMethod, "outer"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				spans := tracetest.NewInMemoryExporter()
-				tp := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
-				var seen trace.SpanContext
-				outer := grpcserver.Interceptor{
-					Unary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-						ctx, span := tp.Tracer("outer").Start(ctx, "outer", trace.WithSpanKind(c.kind))
-						defer span.End()
-						if c.remote {
-							ctx = trace.ContextWithRemoteSpanContext(ctx, span.SpanContext())
-						}
-						res, err := next(ctx, req)
-						if !span.IsRecording() {
-							t.Error("the span was ended by somebody else")
-						}
-						return res, err
-					},
-					Stream: func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-						return next(srv, ss)
-					},
-				}
-				r := &rig{log: &lines{}, reg: prometheus.NewRegistry()}
-				observe := grpcserver.Observe(&grpcserver.ObserveOptions{
-					Logger: slog.New(slog.NewJSONHandler(r.log, nil)), TracerProvider: tp, Registerer: r.reg,
-				})
-				conn := serveBareService(t, &everyKind{handle: func(ctx context.Context) error {
-					seen = trace.SpanContextFromContext(ctx)
-					return nil
-				}}, outer, observe)
-				if _, err := testpb.NewTestServiceClient(conn).UnaryCall(t.Context(), &testpb.SimpleRequest{}); err != nil {
-					t.Fatal(err)
-				}
-				synctest.Wait()
-				var got []string
-				for _, s := range spans.GetSpans() {
-					got = append(got, s.Name)
-				}
-				if !slices.Equal(got, c.want) || !slices.ContainsFunc(spans.GetSpans(), func(s tracetest.SpanStub) bool {
-					return s.SpanContext.SpanID() == seen.SpanID()
-				}) {
-					t.Errorf("spans %q, want %q, one of them the handler's %v", got, c.want, seen.SpanID())
-				}
-				if got := r.samples(t)[unaryMethod+" OK"]; got != 1 {
-					t.Errorf("%d samples, want 1", got)
-				}
-			})
-		})
 	}
 }

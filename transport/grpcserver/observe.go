@@ -22,15 +22,6 @@ import (
 
 const scope = "github.com/mainstay-go/mainstay/transport/grpcserver"
 
-// Interceptor is one interceptor for both kinds of calls. Give both halves to a server:
-//
-//	o := grpcserver.Observe(nil)
-//	s := grpc.NewServer(grpc.ChainUnaryInterceptor(o.Unary), grpc.ChainStreamInterceptor(o.Stream))
-type Interceptor struct {
-	Unary  grpc.UnaryServerInterceptor  // for calls of one request and one answer
-	Stream grpc.StreamServerInterceptor // for all other calls
-}
-
 // ObserveOptions say where what is observed goes. The same fields are in [Options].
 type ObserveOptions struct {
 	// Logger gets the access log. Nil means slog.Default().
@@ -87,7 +78,7 @@ func Observe(o *ObserveOptions) Interceptor {
 			if srv != nil { // which it is for a handler of unknown services
 				c = call{method: obs.method(info.FullMethod)}
 			}
-			return obs.stream(srv, ss, &c, next)
+			return obs.stream(srv, ss, info, &c, next)
 		},
 	}
 }
@@ -104,6 +95,7 @@ type observer struct {
 	methods    sync.Map // full name -> *method, of those that are registered
 	other      *method  // of those that are not
 
+	before        Interceptor    // outside of auth; its halves are nil for none
 	auth          *authenticator // nil checks nobody
 	validates     bool
 	timeout       time.Duration // of unary calls, 0 for none
@@ -156,7 +148,7 @@ func newObserver(o ObserveOptions) (*observer, error) {
 func (o *observer) unary(
 	ctx context.Context, c *call, handle func(context.Context) (any, error),
 ) (res any, err error) {
-	ctx, cancel := limit(ctx, o.timeout)
+	ctx, cancel := within(ctx, o.timeout)
 	defer cancel() // after what follows, which asks ctx why it ended
 	returned := false
 	defer func() {
@@ -169,24 +161,48 @@ func (o *observer) unary(
 			res = nil
 		}
 	}()
-	c.begin()
+	c.begin(ctx)
 	ctx = o.adopt(ctx, c)
-	if o.auth != nil {
-		admitted, refused := o.auth.check(ctx, c.rule)
-		ctx = admitted
-		if refused != nil {
-			returned = true
-			return nil, refused
-		}
+	if o.before.Unary == nil {
+		res, err = o.admitUnary(ctx, c, handle)
+	} else {
+		res, err = o.before.Unary(ctx, nil, c.info, func(ctx context.Context, _ any) (any, error) {
+			return o.admitUnary(ctx, c, handle)
+		})
 	}
-	res, err = handle(ctx)
 	returned = true
 	return res, err
 }
 
+// admitUnary handles a unary call whose caller may make it.
+func (o *observer) admitUnary(
+	ctx context.Context, c *call, handle func(context.Context) (any, error),
+) (any, error) {
+	ctx, err := o.admit(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return handle(ctx)
+}
+
+// admit returns ctx with the caller, or why the call is refused.
+func (o *observer) admit(ctx context.Context, c *call) (context.Context, error) {
+	if o.auth == nil {
+		return ctx, nil
+	}
+	ctx, refused := o.auth.check(ctx, c.rule)
+	c.ctx = ctx
+	if refused != nil {
+		return ctx, refused
+	}
+	return ctx, nil
+}
+
 // stream observes one streaming call.
-func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.StreamHandler) (err error) {
-	ctx, cancel := limit(ss.Context(), o.streamTimeout)
+func (o *observer) stream(
+	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, c *call, handle grpc.StreamHandler,
+) (err error) {
+	ctx, cancel := within(ss.Context(), o.streamTimeout)
 	defer cancel() // as above
 	observed := &observedStream{stream: stream{ServerStream: ss}, call: c, validates: o.validates}
 	c.stream = observed
@@ -198,22 +214,34 @@ func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.St
 		}
 		err = o.end(ctx, c, err)
 	}()
-	c.begin()
+	c.begin(ctx)
 	observed.messages = o.messagesOf(c.method)
 	ctx = o.adopt(ctx, c)
-	if o.auth != nil {
-		admitted, refused := o.auth.check(ctx, c.rule)
-		ctx = admitted
-		if refused != nil {
-			returned = true
-			return refused
-		}
+	observed.ctx = ctx
+	if o.before.Stream == nil {
+		err = o.admitStream(srv, observed, c, handle)
+	} else {
+		err = o.before.Stream(srv, observed, info, func(srv any, ss grpc.ServerStream) error {
+			return o.admitStream(srv, ss, c, handle)
+		})
+	}
+	returned = true
+	return err
+}
+
+// admitStream handles a streaming call whose caller may make it.
+func (o *observer) admitStream(srv any, ss grpc.ServerStream, c *call, handle grpc.StreamHandler) error {
+	ctx, err := o.admit(ss.Context(), c)
+	if err != nil {
+		return err
 	}
 	if o.draining != nil {
 		ctx = context.WithValue(ctx, drainingKey{}, o.draining)
 	}
-	observed.ctx = ctx
-	err = handle(srv, observed)
-	returned = true
-	return err
+	if observed, ok := ss.(*observedStream); ok {
+		observed.ctx = ctx
+	} else {
+		ss = &stream{ServerStream: ss, ctx: ctx} // it is that of a layer before
+	}
+	return handle(srv, ss)
 }

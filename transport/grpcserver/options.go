@@ -82,8 +82,17 @@ type Options struct {
 	// none: they are cut off at once.
 	DrainTimeout time.Duration
 
+	// BeforeAuth are layers between observing and authentication, the first outermost: [Shed], and [RateLimit] by
+	// address. What they refuse is observed, and costs no look at a token. The request of a unary call is not read yet:
+	// they get nil for it. Nil means none.
+	BeforeAuth []Interceptor
+	// Interceptors are layers behind authentication, the first outermost: [RateLimit] by caller, and yours. Nil means
+	// none.
+	Interceptors []Interceptor
 	// ServerOptions go to grpc.NewServer before those that this struct has fields for, which win. Interceptors given
-	// here run inside of the observed pass, behind authentication. Nil means none.
+	// here, too, run inside of the observed pass, behind authentication; those of streams by
+	// grpc.ChainStreamInterceptor, since grpc.StreamInterceptor has the pass: a second one is an error of Run. Nil
+	// means none.
 	ServerOptions []grpc.ServerOption
 
 	// Logger gets the access log. Nil means slog.Default().
@@ -138,8 +147,12 @@ func (o Options) observe() ObserveOptions {
 }
 
 // grpc returns the options of the server within.
-func (o Options) grpc(unknown grpc.StreamHandler) []grpc.ServerOption {
-	opts := append([]grpc.ServerOption{grpc.NumStreamWorkers(streamWorkers)}, o.ServerOptions...)
+func (o Options) grpc(outermost grpc.StreamServerInterceptor) []grpc.ServerOption {
+	opts := []grpc.ServerOption{grpc.NumStreamWorkers(streamWorkers), grpc.StreamInterceptor(outermost)}
+	for _, i := range o.Interceptors {
+		opts = append(opts, grpc.ChainUnaryInterceptor(i.Unary), grpc.ChainStreamInterceptor(i.Stream))
+	}
+	opts = append(opts, o.ServerOptions...)
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(o.MaxReceiveBytes),
 		grpc.MaxConcurrentStreams(uint32(o.MaxStreams)), //nolint:gosec // between 1 and MaxInt32
@@ -149,7 +162,7 @@ func (o Options) grpc(unknown grpc.StreamHandler) []grpc.ServerOption {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
-		grpc.UnknownServiceHandler(unknown),
+		grpc.UnknownServiceHandler(noSuchMethod),
 	)
 	if o.MaxHeaderBytes > 0 {
 		opts = append(opts, grpc.MaxHeaderListSize(uint32(min(o.MaxHeaderBytes, math.MaxInt32)))) //nolint:gosec // bounded

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/mainstay-go/mainstay/metrics"
@@ -17,6 +18,7 @@ import (
 type method struct {
 	label    string
 	rule     Rule
+	info     *grpc.UnaryServerInfo // of one that a Server has
 	active   prometheus.Gauge
 	start    []trace.SpanStartOption
 	outcomes [codes.Unauthenticated + 1]atomic.Pointer[outcome] // by code, of those that came up

@@ -37,12 +37,14 @@ func (s *Server) RegisterService(sd *grpc.ServiceDesc, impl any) {
 	observed.Methods = slices.Clone(sd.Methods)
 	for i := range observed.Methods {
 		m := &observed.Methods[i]
-		m.Handler = s.unary(s.method(sd.ServiceName, m.MethodName), m.Handler)
+		m.Handler = s.unary(s.method(sd.ServiceName, m.MethodName, impl), m.Handler)
 	}
 	observed.Streams = slices.Clone(sd.Streams)
 	for i := range observed.Streams {
 		m := &observed.Streams[i]
-		m.Handler = s.stream(s.method(sd.ServiceName, m.StreamName), m.Handler)
+		streams := s.method(sd.ServiceName, m.StreamName, impl)
+		s.streams[streams.info.FullMethod] = streams
+		m.Handler = s.stream(streams, m.Handler)
 	}
 	s.services[sd.ServiceName] = service{&observed, impl}
 	s.names[sd.ServiceName] = true
@@ -62,11 +64,12 @@ func (s *Server) refuse(sd *grpc.ServiceDesc, impl any) error {
 }
 
 // method returns the method of a service, and notes that it is there.
-func (s *Server) method(service, name string) *method {
+func (s *Server) method(service, name string, impl any) *method {
 	full := "/" + service + "/" + name
 	s.names[full] = true
 	m := s.obs.newMethod(service + "/" + name)
 	m.rule = rules(s.opts.Rules).of(full)
+	m.info = &grpc.UnaryServerInfo{Server: impl, FullMethod: full}
 	return m
 }
 
@@ -86,22 +89,48 @@ func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
 	}
 }
 
+// stream is the handler of a method that streams. The pass is around it already, see outermost, but where the library
+// leaves interceptors out: it does for a description that says of neither side that it streams.
 func (s *Server) stream(m *method, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(impl any, ss grpc.ServerStream) error {
-		s.active.Add(1)
-		defer s.active.Add(-1)
-		c := call{method: m}
-		return s.obs.stream(impl, ss, &c, next)
+		if Draining(ss.Context()) == s.draining {
+			return next(impl, ss)
+		}
+		return s.pass(m, impl, ss, &grpc.StreamServerInfo{FullMethod: m.info.FullMethod}, next)
 	}
 }
 
-// unknown answers for methods that nobody registered.
-func (s *Server) unknown(_ any, ss grpc.ServerStream) error {
-	full, _ := grpc.MethodFromServerStream(ss)
-	c := call{method: s.obs.other, original: full}
-	return s.obs.stream(nil, ss, &c, func(any, grpc.ServerStream) error {
-		return transport.Errorf(transport.Unimplemented, "no such method")
-	})
+// outermost is the server's first interceptor of streams: without it all others would be outside of the pass, where the
+// library calls them.
+func (s *Server) outermost(impl any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if isHealth(info.FullMethod) {
+		return next(impl, ss)
+	}
+	m := s.streams[info.FullMethod]
+	if m == nil {
+		return s.unknown(ss, info)
+	}
+	return s.pass(m, impl, ss, info, next)
+}
+
+func (s *Server) pass(
+	m *method, impl any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler,
+) error {
+	s.active.Add(1)
+	defer s.active.Add(-1)
+	c := call{method: m}
+	return s.obs.stream(impl, ss, info, &c, next)
+}
+
+// unknown answers for methods that nobody registered. It calls no handler that the library has found: nobody was asked
+// who may.
+func (s *Server) unknown(ss grpc.ServerStream, info *grpc.StreamServerInfo) error {
+	c := call{method: s.obs.other, original: info.FullMethod}
+	return s.obs.stream(nil, ss, info, &c, noSuchMethod)
+}
+
+func noSuchMethod(any, grpc.ServerStream) error {
+	return transport.Errorf(transport.Unimplemented, "no such method")
 }
 
 // GetServiceInfo returns what is registered, for reflection.Register.

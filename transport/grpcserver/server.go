@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -22,6 +23,7 @@ type Server struct {
 
 	services map[string]service // by name
 	names    map[string]bool    // what a rule may name: services and full methods
+	streams  map[string]*method // by full name
 	grpc     *grpc.Server       // made by Run, since it has goroutines
 	running  atomic.Bool
 	active   atomic.Int64  // observed calls
@@ -38,7 +40,7 @@ func New(o *Options) *Server {
 	}
 	s := &Server{
 		opts: o.withDefaults(), health: health.NewServer(),
-		services: map[string]service{}, names: map[string]bool{},
+		services: map[string]service{}, names: map[string]bool{}, streams: map[string]*method{},
 		ready: make(chan struct{}), draining: make(chan struct{}),
 	}
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
@@ -63,6 +65,12 @@ func (s *Server) newObserver() (*observer, error) {
 	if s.opts.Verifier != nil {
 		obs.auth = &authenticator{verifier: s.opts.Verifier}
 	}
+	for _, i := range slices.Concat(s.opts.BeforeAuth, s.opts.Interceptors) {
+		if i.Unary == nil || i.Stream == nil {
+			return nil, errors.New("an Interceptor for one kind of calls only")
+		}
+	}
+	obs.before = chain(s.opts.BeforeAuth)
 	obs.validates = !s.opts.Unvalidated
 	obs.timeout, obs.streamTimeout = s.opts.Timeout, s.opts.StreamTimeout
 	obs.draining = s.draining
@@ -130,9 +138,22 @@ func (s *Server) start() error {
 	return nil
 }
 
+// build makes the library's server, which panics over options that contradict each other.
+func (s *Server) build() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("ServerOptions: %v", v)
+		}
+	}()
+	s.grpc = grpc.NewServer(s.opts.grpc(s.outermost)...)
+	return nil
+}
+
 // serveOn serves ln, and closes it.
 func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
-	s.grpc = grpc.NewServer(s.opts.grpc(s.unknown)...)
+	if err := s.build(); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	for _, one := range s.services {
 		s.grpc.RegisterService(one.desc, one.impl)
 	}

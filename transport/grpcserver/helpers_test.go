@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/tracing/logging"
 	"github.com/mainstay-go/mainstay/transport/grpcserver"
 )
 
@@ -107,7 +108,7 @@ type rig struct {
 func newRig(o *grpcserver.Options) *rig {
 	r := &rig{log: &lines{}, spans: tracetest.NewInMemoryExporter(), reg: prometheus.NewRegistry()}
 	o.Unauthenticated = o.Verifier == nil
-	o.Logger = slog.New(slog.NewJSONHandler(r.log, nil))
+	o.Logger = logging.New(r.log, &logging.Options{Attrs: []func(context.Context) []slog.Attr{auth.LogAttrs}})
 	if o.TracerProvider == nil {
 		o.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSyncer(r.spans))
 	}
