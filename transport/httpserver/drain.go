@@ -94,8 +94,13 @@ func (s *Server) drain(ctx context.Context, srv *http.Server, open *conns, cance
 func (s *Server) settle(ctx context.Context, open *conns) {
 	limited, stop := context.WithTimeout(ctx, freshFor)
 	defer stop()
+	quiet := 0 // looks in a row: a request is neither new nor counted for a moment, between its reading and its handler
 	_ = wait(limited, func() bool {
-		return open.closeAll(connFresh, freshFor) == 0 && s.load.total() == 0
+		quiet++
+		if open.closeAll(connFresh, freshFor) > 0 || s.load.total() > 0 {
+			quiet = 0
+		}
+		return quiet == 2
 	})
 	open.closeAll(connFresh, 0)
 }
