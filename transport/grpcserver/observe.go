@@ -78,7 +78,7 @@ func Observe(o *ObserveOptions) Interceptor {
 			if srv != nil { // which it is for a handler of unknown services
 				c = call{method: obs.method(info.FullMethod)}
 			}
-			return obs.stream(srv, ss, info, &c, next)
+			return obs.stream(srv, ss, &c, next)
 		},
 	}
 }
@@ -95,12 +95,9 @@ type observer struct {
 	methods    sync.Map // full name -> *method, of those that are registered
 	other      *method  // of those that are not
 
-	before        Interceptor    // outside of auth; its halves are nil for none
-	auth          *authenticator // nil checks nobody
 	validates     bool
 	timeout       time.Duration // of unary calls, 0 for none
 	streamTimeout time.Duration // of all others, 0 for none
-	draining      chan struct{} // closed when the server begins to drain
 	cutOff        atomic.Bool   // set before the server cancels what still runs
 }
 
@@ -144,7 +141,7 @@ func newObserver(o ObserveOptions) (*observer, error) {
 	return obs, nil
 }
 
-// unary observes one unary call; handle decodes, too, in a Server.
+// unary observes one unary call; handle authenticates and decodes, too, in a Server.
 func (o *observer) unary(
 	ctx context.Context, c *call, handle func(context.Context) (any, error),
 ) (res any, err error) {
@@ -163,45 +160,13 @@ func (o *observer) unary(
 	}()
 	c.begin(ctx)
 	ctx = o.adopt(ctx, c)
-	if o.before.Unary == nil {
-		res, err = o.admitUnary(ctx, c, handle)
-	} else {
-		res, err = o.before.Unary(ctx, nil, c.info, func(ctx context.Context, _ any) (any, error) {
-			return o.admitUnary(ctx, c, handle)
-		})
-	}
+	res, err = handle(ctx)
 	returned = true
 	return res, err
 }
 
-// admitUnary handles a unary call whose caller may make it.
-func (o *observer) admitUnary(
-	ctx context.Context, c *call, handle func(context.Context) (any, error),
-) (any, error) {
-	ctx, err := o.admit(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return handle(ctx)
-}
-
-// admit returns ctx with the caller, or why the call is refused.
-func (o *observer) admit(ctx context.Context, c *call) (context.Context, error) {
-	if o.auth == nil {
-		return ctx, nil
-	}
-	ctx, refused := o.auth.check(ctx, c.rule)
-	c.ctx = ctx
-	if refused != nil {
-		return ctx, refused
-	}
-	return ctx, nil
-}
-
 // stream observes one streaming call.
-func (o *observer) stream(
-	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, c *call, handle grpc.StreamHandler,
-) (err error) {
+func (o *observer) stream(srv any, ss grpc.ServerStream, c *call, handle grpc.StreamHandler) (err error) {
 	ctx, cancel := within(ss.Context(), o.streamTimeout)
 	defer cancel() // as above
 	observed := &observedStream{stream: stream{ServerStream: ss}, call: c, validates: o.validates}
@@ -218,30 +183,7 @@ func (o *observer) stream(
 	observed.messages = o.messagesOf(c.method)
 	ctx = o.adopt(ctx, c)
 	observed.ctx = ctx
-	if o.before.Stream == nil {
-		err = o.admitStream(srv, observed, c, handle)
-	} else {
-		err = o.before.Stream(srv, observed, info, func(srv any, ss grpc.ServerStream) error {
-			return o.admitStream(srv, ss, c, handle)
-		})
-	}
+	err = handle(srv, observed)
 	returned = true
 	return err
-}
-
-// admitStream handles a streaming call whose caller may make it.
-func (o *observer) admitStream(srv any, ss grpc.ServerStream, c *call, handle grpc.StreamHandler) error {
-	ctx, err := o.admit(ss.Context(), c)
-	if err != nil {
-		return err
-	}
-	if o.draining != nil {
-		ctx = context.WithValue(ctx, drainingKey{}, o.draining)
-	}
-	if observed, ok := ss.(*observedStream); ok {
-		observed.ctx = ctx
-	} else {
-		ss = &stream{ServerStream: ss, ctx: ctx} // it is that of a layer before
-	}
-	return handle(srv, ss)
 }

@@ -1,15 +1,12 @@
 package grpcserver
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"slices"
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-
-	"github.com/mainstay-go/mainstay/transport"
 )
 
 // service is one that is registered, with its methods inside the pass.
@@ -71,66 +68,6 @@ func (s *Server) method(service, name string, impl any) *method {
 	m.rule = rules(s.opts.Rules).of(full)
 	m.info = &grpc.UnaryServerInfo{Server: impl, FullMethod: full}
 	return m
-}
-
-func (s *Server) unary(m *method, next grpc.MethodHandler) grpc.MethodHandler {
-	return func(impl any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-		s.active.Add(1)
-		defer s.active.Add(-1)
-		c := call{method: m}
-		return s.obs.unary(ctx, &c, func(ctx context.Context) (any, error) {
-			return next(impl, ctx, func(req any) error {
-				if err := c.note(decode(req)); err != nil || !s.obs.validates {
-					return err
-				}
-				return validate(req)
-			}, i)
-		})
-	}
-}
-
-// stream is the handler of a method that streams. The pass is around it already, see outermost, but where the library
-// leaves interceptors out: it does for a description that says of neither side that it streams.
-func (s *Server) stream(m *method, next grpc.StreamHandler) grpc.StreamHandler {
-	return func(impl any, ss grpc.ServerStream) error {
-		if Draining(ss.Context()) == s.draining {
-			return next(impl, ss)
-		}
-		return s.pass(m, impl, ss, &grpc.StreamServerInfo{FullMethod: m.info.FullMethod}, next)
-	}
-}
-
-// outermost is the server's first interceptor of streams: without it all others would be outside of the pass, where the
-// library calls them.
-func (s *Server) outermost(impl any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if isHealth(info.FullMethod) {
-		return next(impl, ss)
-	}
-	m := s.streams[info.FullMethod]
-	if m == nil {
-		return s.unknown(ss, info)
-	}
-	return s.pass(m, impl, ss, info, next)
-}
-
-func (s *Server) pass(
-	m *method, impl any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler,
-) error {
-	s.active.Add(1)
-	defer s.active.Add(-1)
-	c := call{method: m}
-	return s.obs.stream(impl, ss, info, &c, next)
-}
-
-// unknown answers for methods that nobody registered. It calls no handler that the library has found: nobody was asked
-// who may.
-func (s *Server) unknown(ss grpc.ServerStream, info *grpc.StreamServerInfo) error {
-	c := call{method: s.obs.other, original: info.FullMethod}
-	return s.obs.stream(nil, ss, info, &c, noSuchMethod)
-}
-
-func noSuchMethod(any, grpc.ServerStream) error {
-	return transport.Errorf(transport.Unimplemented, "no such method")
 }
 
 // GetServiceInfo returns what is registered, for reflection.Register.

@@ -18,6 +18,8 @@ import (
 type Server struct {
 	opts   Options
 	obs    *observer
+	auth   *authenticator // nil checks nobody
+	before Interceptor    // outside of auth; its halves are nil for none
 	health *health.Server
 	err    error // what was wrong with the options or the services
 
@@ -63,17 +65,16 @@ func (s *Server) newObserver() (*observer, error) {
 		return nil, err
 	}
 	if s.opts.Verifier != nil {
-		obs.auth = &authenticator{verifier: s.opts.Verifier}
+		s.auth = &authenticator{verifier: s.opts.Verifier}
 	}
 	for _, i := range slices.Concat(s.opts.BeforeAuth, s.opts.Interceptors) {
 		if i.Unary == nil || i.Stream == nil {
 			return nil, errors.New("an Interceptor for one kind of calls only")
 		}
 	}
-	obs.before = chain(s.opts.BeforeAuth)
+	s.before = chain(s.opts.BeforeAuth)
 	obs.validates = !s.opts.Unvalidated
 	obs.timeout, obs.streamTimeout = s.opts.Timeout, s.opts.StreamTimeout
-	obs.draining = s.draining
 	return obs, nil
 }
 
