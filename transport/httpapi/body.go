@@ -56,7 +56,7 @@ func (c *contract) readJSON(w http.ResponseWriter, r *http.Request, state *reqst
 	case !utf8.Valid(data): // RFC 8259, section 8.1; encoding/json would replace what is wrong
 		return transport.NewError(transport.InvalidArgument, "the body is not valid JSON: it is not UTF-8", nil)
 	default:
-		if err := json.Unmarshal(data, req.Convert(p.json).Interface()); err != nil {
+		if err := json.Unmarshal(data, as(req, p.json)); err != nil {
 			return p.explain(data, req.Elem(), err, bad)
 		}
 		if c.strict {

@@ -116,7 +116,7 @@ type content struct {
 func (p *plan) writeBody(v reflect.Value, values *paramValues) (content, error) {
 	switch p.body {
 	case jsonBody:
-		data, err := json.Marshal(v.Convert(p.json).Interface())
+		data, err := json.Marshal(as(v, p.json))
 		return content{from: bytes.NewReader(data), media: transport.ContentTypeJSON}, err
 	case formBody:
 		return p.writeForm(values)

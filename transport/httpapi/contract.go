@@ -54,7 +54,8 @@ func (c *contract) String() string { return c.pattern.text }
 // HandlerOptions fit a handler to the router that it is mounted on.
 type HandlerOptions struct {
 	// PathValue returns the value, unescaped, that the router found for the wildcard of that name in the path. Nil
-	// means r.PathValue(name), which http.ServeMux and chi fill in.
+	// means r.PathValue(name), which http.ServeMux and chi fill in. Where r.URL.RawPath is set, chi and others leave
+	// the value escaped.
 	PathValue func(r *http.Request, name string) string
 }
 

@@ -52,7 +52,45 @@ type rules struct {
 	list, value []rule
 }
 
-func (r rules) empty() bool { return len(r.list) == 0 && len(r.value) == 0 }
+func (r *rules) empty() bool { return len(r.list) == 0 && len(r.value) == 0 }
+
+// hold reports whether v, which is of the field's type, breaks none of the rules. What a nil pointer lacks breaks none.
+func (r *rules) hold(v reflect.Value) bool {
+	v, ok := pointee(v)
+	return !ok || keeps(v, r.list) && r.holdValues(v)
+}
+
+// holdValues descends to the values that are no lists.
+func (r *rules) holdValues(v reflect.Value) bool {
+	if len(r.value) == 0 {
+		return true
+	}
+	v, ok := pointee(v)
+	switch {
+	case !ok:
+		return true
+	case !isSequence(v):
+		return keeps(v, r.value)
+	}
+	for i := range v.Len() {
+		if !r.holdValues(v.Index(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func keeps(v reflect.Value, rs []rule) bool {
+	for i := range rs {
+		if !rs[i].holds(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// isSequence reports whether v is a list, for rules that are for strings and numbers.
+func isSequence(v reflect.Value) bool { return v.Kind() == reflect.Slice || v.Kind() == reflect.Array }
 
 // newRules reads the keywords of f, which is of type t.
 func newRules(f reflect.StructField) (r rules, err error) {
@@ -133,9 +171,8 @@ func tagKeys(tag reflect.StructTag) (keys []string) {
 	}
 }
 
-// check reports the rules that v breaks, which is of the field's type. What a nil pointer lacks breaks none. Where v is
-// a parameter, field names it; in a body, where it lies says so.
-func (r rules) check(v reflect.Value, out *violations, field string) {
+// check reports the rules that v breaks. Where v is a parameter, field names it; in a body, where it lies says so.
+func (r *rules) check(v reflect.Value, out *violations, field string) {
 	v, ok := pointee(v)
 	if !ok {
 		return
@@ -146,13 +183,13 @@ func (r rules) check(v reflect.Value, out *violations, field string) {
 	}
 }
 
-// checkValues descends to the values that are no lists.
-func (r rules) checkValues(v reflect.Value, out *violations, field string) {
+// checkValues is holdValues with a report.
+func (r *rules) checkValues(v reflect.Value, out *violations, field string) {
 	v, ok := pointee(v)
 	if !ok {
 		return
 	}
-	if k := v.Kind(); k != reflect.Slice && k != reflect.Array { // the rules are for strings and numbers
+	if !isSequence(v) {
 		report(r.value, v, out, field)
 		return
 	}

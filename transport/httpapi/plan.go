@@ -183,7 +183,17 @@ func bodyType(t reflect.Type, fields []reflect.StructField, hides bool) (reflect
 			return nil, mistake(t, f, "is embedded beside parameters and a body, so it must be exported and have no methods")
 		}
 	}
-	return reflect.PointerTo(reflect.StructOf(fields)), nil
+	hidden := reflect.PointerTo(reflect.StructOf(fields))
+	if !reflect.PointerTo(t).ConvertibleTo(hidden) {
+		return nil, fmt.Errorf("%v cannot be seen without its parameters", t)
+	}
+	return hidden, nil
+}
+
+// as returns the pointer v as one of type t, to which it can be converted: bodyType has seen to it. reflect's own
+// Convert compares all fields of the two types, each time.
+func as(v reflect.Value, t reflect.Type) any {
+	return reflect.NewAt(t.Elem(), v.UnsafePointer()).Interface()
 }
 
 var (

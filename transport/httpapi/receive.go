@@ -100,7 +100,7 @@ func (p *resultPlan) readJSON(resp *http.Response, v reflect.Value, limit int64)
 	case !isJSON(resp.Header["Content-Type"]):
 		return unreadable(fmt.Errorf("httpapi: the response is not JSON but %q", resp.Header.Get("Content-Type")))
 	}
-	if err := json.Unmarshal(buf.Bytes(), v.Convert(p.json).Interface()); err != nil {
+	if err := json.Unmarshal(buf.Bytes(), as(v, p.json)); err != nil {
 		return unreadable(err)
 	}
 	return nil

@@ -262,7 +262,7 @@ func (p *resultPlan) statusOf(v reflect.Value) (int, error) {
 
 func (p *resultPlan) writeJSON(w http.ResponseWriter, status int, v reflect.Value) error {
 	e := encoders.Get().(*encoder)
-	if err := e.enc.Encode(v.Convert(p.json).Interface()); err != nil {
+	if err := e.enc.Encode(as(v, p.json)); err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
 	defer e.put()

@@ -175,7 +175,11 @@ func requiredTag(f reflect.StructField) (bool, error) {
 
 // mistake says what is wrong with a field's declaration, in the words of the file that it stands in.
 func mistake(t reflect.Type, f reflect.StructField, text string, args ...any) error {
-	return fmt.Errorf("%v.%s `%s`: %w", t, f.Name, f.Tag, fmt.Errorf(text, args...))
+	tag := ""
+	if f.Tag != "" {
+		tag = " `" + string(f.Tag) + "`"
+	}
+	return fmt.Errorf("%v.%s%s: %w", t, f.Name, tag, fmt.Errorf(text, args...))
 }
 
 // settle keeps of several members of one name the one that encoding/json takes: the least embedded, there the tagged
@@ -215,7 +219,7 @@ func (s *schema) mark() bool {
 // requires it has seen to that.
 func (s *schema) check(v reflect.Value, out *violations) {
 	v, ok := pointee(v)
-	if !ok {
+	if !ok || !s.checks {
 		return
 	}
 	switch s.shape {
@@ -256,18 +260,19 @@ func (m *member) check(parent reflect.Value, out *violations) {
 	if absent && !m.required {
 		return
 	}
+	missing := absent || m.required && v.IsZero()
+	if !missing && !m.schema.checks && m.rules.hold(v) {
+		return // without a word of where it is: nearly every member of nearly every request
+	}
 	out.enter(m.name)
-	defer out.leave()
-	if absent || m.required && v.IsZero() {
+	switch {
+	case missing:
 		out.addHere(isRequired)
-		return
-	}
-	if !m.rules.empty() {
+	default:
 		m.rules.check(v, out, "")
-	}
-	if m.schema.checks {
 		m.schema.check(v, out)
 	}
+	out.leave()
 }
 
 const isRequired = "is required"

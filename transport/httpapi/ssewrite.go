@@ -132,7 +132,7 @@ func (e *eventWriter) send(ctx context.Context, v reflect.Value) error {
 	enc := encoders.Get().(*encoder)
 	enc.buf.WriteString(head)
 	enc.buf.WriteString("data: ")
-	if err := enc.enc.Encode(v.Convert(e.plan.json).Interface()); err != nil { // one line, and its end
+	if err := enc.enc.Encode(as(v, e.plan.json)); err != nil { // one line, and its end
 		return fmt.Errorf("httpapi: send event: %w", err)
 	}
 	defer enc.put()

@@ -56,7 +56,7 @@ func (s *Stream[Req, Event]) Call(ctx context.Context, c Caller, req Req) iter.S
 
 // decode sets the event that v points to.
 func (p *eventPlan) decode(ev receivedEvent, v reflect.Value) error {
-	if err := json.Unmarshal(ev.data, v.Convert(p.json).Interface()); err != nil {
+	if err := json.Unmarshal(ev.data, as(v, p.json)); err != nil {
 		return err
 	}
 	if p.name != nil {
