@@ -78,7 +78,7 @@ vet: ## go vet every module of the workspace
 
 .PHONY: lint
 lint: ## Run golangci-lint on every module (.golangci.yml)
-	$(call each,$(GOLANGCI_LINT) run ./...)
+	$(call each,$(GOLANGCI_LINT) run --allow-parallel-runners ./...)
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities, where their database can be reached
@@ -90,7 +90,7 @@ vuln: ## Look for known vulnerabilities, where their database can be reached
 
 .PHONY: isolated
 isolated: ## Build and vet every module without the workspace
-	$(call each,go build ./...)
+	$(call each,go build -o /dev/null ./...)
 	$(call each,go vet ./...)
 
 .PHONY: tidy

@@ -52,7 +52,13 @@ func (s *supervisor) startOne(ctx context.Context, r Runner) string {
 	s.processes = append(s.processes, p)
 	go func() {
 		// Deferred, so that a runner that calls runtime.Goexit is missed by nobody.
-		defer func() { s.ended <- p }()
+		defer func() {
+			if v := recover(); v != nil {
+				// Told of the end, Run might return, and main exit, before the panic has ended the process with its stack.
+				panic(v)
+			}
+			s.ended <- p
+		}()
 		p.result = errors.New("ended its goroutine without returning")
 		p.result = r.Run(runCtx)
 	}()
