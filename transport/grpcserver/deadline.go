@@ -11,9 +11,9 @@ import (
 )
 
 // Deadline returns an interceptor that gives each call at most limit, streams all their messages together; one whose
-// caller will wait less long keeps the caller's deadline. A limit <= 0 leaves only the caller's. The failure of a handler
-// whose time has passed is DeadlineExceeded, whatever words a driver has for it. The health service is left alone: its
-// watches last.
+// caller will wait less long keeps the caller's deadline. A limit <= 0 leaves only the caller's. The failure of a
+// handler whose time has passed is DeadlineExceeded, whatever words a driver has for it. The health service is left
+// alone: its watches last.
 //
 // [Server] does the same by itself; see Timeout and StreamTimeout of [Options]. Use this one in a server that is there
 // already, or for what has less time than the rest. Take one half alone for one kind of calls.

@@ -30,15 +30,17 @@ func TestDeadline(t *testing.T) {
 		want           codes.Code
 		after          time.Duration
 	}{
-		"EndsACall":             {time.Second, 0, untilItEnds, codes.DeadlineExceeded, time.Second},
-		"EndsALongCall":         {time.Second, time.Hour, untilItEnds, codes.DeadlineExceeded, time.Second},
-		"KeepsAShorterOne":      {time.Hour, time.Second, untilItEnds, codes.DeadlineExceeded, time.Second},
-		"ZeroIsNone":            {0, time.Minute, untilItEnds, codes.DeadlineExceeded, time.Minute},
-		"NegativeIsNone":        {-1, time.Minute, untilItEnds, codes.DeadlineExceeded, time.Minute},
-		"IsBehindAnInternalOne": {time.Second, 0, inOwnWords(transport.Errorf(transport.Internal, "x")), codes.DeadlineExceeded, time.Second},
-		"IsNotBehindAnother":    {time.Second, 0, inOwnWords(status.Error(codes.NotFound, "x")), codes.NotFound, time.Second},
-		"LetsAnAnswerPass":      {time.Second, 0, inOwnWords(nil), codes.OK, time.Second},
-		"LeavesAFailureInTime":  {time.Second, 0, func(context.Context) error { return errors.New("x") }, codes.Unknown, 0},
+		"EndsACall":        {time.Second, 0, untilItEnds, codes.DeadlineExceeded, time.Second},
+		"EndsALongCall":    {time.Second, time.Hour, untilItEnds, codes.DeadlineExceeded, time.Second},
+		"KeepsAShorterOne": {time.Hour, time.Second, untilItEnds, codes.DeadlineExceeded, time.Second},
+		"ZeroIsNone":       {0, time.Minute, untilItEnds, codes.DeadlineExceeded, time.Minute},
+		"NegativeIsNone":   {-1, time.Minute, untilItEnds, codes.DeadlineExceeded, time.Minute},
+		"IsBehindAnInternalOne": {
+			time.Second, 0, inOwnWords(transport.Errorf(transport.Internal, "x")), codes.DeadlineExceeded, time.Second,
+		},
+		"IsNotBehindAnother":   {time.Second, 0, inOwnWords(status.Error(codes.NotFound, "x")), codes.NotFound, time.Second},
+		"LetsAnAnswerPass":     {time.Second, 0, inOwnWords(nil), codes.OK, time.Second},
+		"LeavesAFailureInTime": {time.Second, 0, func(context.Context) error { return errors.New("x") }, codes.Unknown, 0},
 	} {
 		for _, observed := range []bool{false, true} {
 			for kindName, k := range kinds {
@@ -75,8 +77,8 @@ func TestDeadline(t *testing.T) {
 	}
 	t.Run("LeavesTheWordsOfWhatWasLateFurtherDown", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			late := status.Error(codes.DeadlineExceeded, "stock did not answer")
-			conn := serveBareService(t, &everyKind{handle: func(context.Context) error { return late }}, grpcserver.Deadline(time.Second))
+			late := func(context.Context) error { return status.Error(codes.DeadlineExceeded, "stock did not answer") }
+			conn := serveBareService(t, &everyKind{handle: late}, grpcserver.Deadline(time.Second))
 			for name, k := range kinds {
 				err := k.call(t.Context(), testpb.NewTestServiceClient(conn), nil, &metadata.MD{})
 				if got := status.Convert(err).Message(); got != "stock did not answer" {

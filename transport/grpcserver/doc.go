@@ -30,11 +30,26 @@
 // caller nothing of it. A panic is Internal.
 //
 // The health service (grpc.health.v1) says SERVING, for the server and each service, from the time that it listens
-// until Drain or the end of Run's context; then NOT_SERVING for good. Its calls are open to anybody, and are not
-// observed.
+// until Drain or the end of Run's context; then NOT_SERVING for good. With Options.Health it says so while the checks
+// of the process pass, or those that a service needs. Its calls are open to anybody, and are not observed.
 //
 // When the context of Run ends, the server closes its listener, tells long streams ([Draining]), ends health watches,
 // waits for the calls that run, and cuts off what is left after DrainTimeout.
+//
+// # The order of layers
+//
+// Outermost first:
+//
+//	Observe                           all that is refused further in is counted and logged
+//	Shed                              before the work of checking a token
+//	Authenticate
+//	RateLimit                         by the caller, who is known now; one by address goes before Authenticate
+//	Deadline                          for what has less time than the rest
+//	Validate                          what is refused by a layer before need not be looked at
+//
+// A [Server] is Observe, Authenticate and Validate around its services. Options.BeforeAuth is what comes between the
+// first two, Options.Interceptors what comes behind the second: of a unary call behind the third, too, since a request
+// is validated when it is read. All but [Server] fit servers that are not of this package.
 //
 // # Labels, names, levels
 //

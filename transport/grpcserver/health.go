@@ -20,13 +20,39 @@ func isHealth(full string) bool {
 // graceful stop would wait for all of them.
 type healthService struct {
 	*health.Server
-	draining <-chan struct{}
+	draining  <-chan struct{}
+	readiness *readiness // nil where the process's checks are not asked
+}
+
+// Check returns the status of a service, as the checks have it now.
+func (h healthService) Check(
+	ctx context.Context, req *healthpb.HealthCheckRequest,
+) (*healthpb.HealthCheckResponse, error) {
+	if err := h.readiness.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return h.Server.Check(ctx, req)
+}
+
+// List returns the status of all services, as the checks have it now.
+func (h healthService) List(
+	ctx context.Context, req *healthpb.HealthListRequest,
+) (*healthpb.HealthListResponse, error) {
+	if err := h.readiness.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return h.Server.List(ctx, req)
 }
 
 // Watch streams the status of a service. NOT_SERVING is the last of a server that drains.
 func (h healthService) Watch(
 	req *healthpb.HealthCheckRequest, ss grpc.ServerStreamingServer[healthpb.HealthCheckResponse],
 ) error {
+	if err := h.readiness.refresh(ss.Context()); err != nil {
+		return err
+	}
+	h.readiness.enter()
+	defer h.readiness.leave()
 	ctx, cancel := context.WithCancel(ss.Context())
 	var waiting sync.WaitGroup
 	waiting.Go(func() {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/transport/health"
 )
 
 const (
@@ -54,6 +55,16 @@ type Options struct {
 	// or for a whole service by its name ("package.Service"); the method's own rule wins. What has none is for
 	// verified services only. A rule for what is not registered is an error of Run. Nil means no rules.
 	Rules map[string]Rule
+
+	// Health says whether the server's services should get calls: the health service then is SERVING while its checks
+	// pass, as its readiness over HTTP is 200. They are asked when a caller of the health service asks, and every 5s
+	// while one watches. Nil means SERVING as long as the server runs and does not drain.
+	Health *health.Checks
+	// ServiceChecks name the checks of Health that a service needs, by the service's name: it is SERVING while those
+	// pass. A service that has none here needs all of them, as does the server as a whole (""). The name of a service
+	// that is not registered, or of a check that is not there when Run begins, is an error of Run. Nil means that all
+	// need all.
+	ServiceChecks map[string][]string
 
 	// Unvalidated leaves messages alone. False means that those which have a method Validate() error are asked whether
 	// they are valid before a handler gets them; see [Validate].

@@ -63,7 +63,8 @@ func TestRateLimit(t *testing.T) {
 				}
 			}
 			_, err := call(t.Context())
-			if got := retryDelay(err).Round(time.Microsecond); status.Code(err) != codes.ResourceExhausted || got != 30*time.Second {
+			got := retryDelay(err).Round(time.Microsecond)
+			if status.Code(err) != codes.ResourceExhausted || got != 30*time.Second {
 				t.Errorf("beyond it: %v with %v, want ResourceExhausted with 30s", err, got)
 			}
 			time.Sleep(30*time.Second + time.Microsecond)
@@ -88,7 +89,10 @@ func TestRateLimit(t *testing.T) {
 			for _, c := range []struct {
 				token string
 				want  codes.Code
-			}{{"service", codes.OK}, {"user", codes.OK}, {"service", codes.ResourceExhausted}, {"user", codes.ResourceExhausted}} {
+			}{
+				{"service", codes.OK}, {"user", codes.OK},
+				{"service", codes.ResourceExhausted}, {"user", codes.ResourceExhausted},
+			} {
 				if _, err := call(withToken(t.Context(), c.token)); status.Code(err) != c.want {
 					t.Errorf("%s: %v, want %v", c.token, err, c.want)
 				}

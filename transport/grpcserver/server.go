@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
+	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
@@ -20,8 +21,9 @@ type Server struct {
 	obs    *observer
 	auth   *authenticator // nil checks nobody
 	before Interceptor    // outside of auth; its halves are nil for none
-	health *health.Server
-	err    error // what was wrong with the options or the services
+	health *grpchealth.Server
+	checks *readiness // nil where nobody is asked
+	err    error      // what was wrong with the options or the services
 
 	services map[string]service // by name
 	names    map[string]bool    // what a rule may name: services and full methods
@@ -41,14 +43,17 @@ func New(o *Options) *Server {
 		o = &Options{}
 	}
 	s := &Server{
-		opts: o.withDefaults(), health: health.NewServer(),
+		opts: o.withDefaults(), health: grpchealth.NewServer(),
 		services: map[string]service{}, names: map[string]bool{}, streams: map[string]*method{},
 		ready: make(chan struct{}), draining: make(chan struct{}),
 	}
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	s.obs, s.err = s.newObserver()
+	if o.Health != nil {
+		s.checks = &readiness{checks: o.Health, needs: o.ServiceChecks, services: s.services, into: s.health}
+	}
 	s.services[healthpb.Health_ServiceDesc.ServiceName] = service{
-		&healthpb.Health_ServiceDesc, healthService{Server: s.health, draining: s.draining},
+		&healthpb.Health_ServiceDesc, healthService{Server: s.health, draining: s.draining, readiness: s.checks},
 	}
 	return s
 }
@@ -136,6 +141,28 @@ func (s *Server) start() error {
 			return fmt.Errorf("a rule for %q, which is not registered", name)
 		}
 	}
+	return s.knowsChecks()
+}
+
+// knowsChecks returns what is wrong with ServiceChecks: a name that nobody has would never be SERVING.
+func (s *Server) knowsChecks() error {
+	if s.opts.Health == nil {
+		if len(s.opts.ServiceChecks) > 0 {
+			return errors.New("ServiceChecks without Health")
+		}
+		return nil
+	}
+	there := s.opts.Health.Names()
+	for name, needs := range s.opts.ServiceChecks {
+		if _, ok := s.services[name]; !ok {
+			return fmt.Errorf("checks for service %q, which is not registered", name)
+		}
+		for _, check := range needs {
+			if !slices.Contains(there, check) {
+				return fmt.Errorf("service %q needs check %q, which is not there", name, check)
+			}
+		}
+	}
 	return nil
 }
 
@@ -161,10 +188,14 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(ln) }()
 	s.addr = ln.Addr()
-	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
-	for name := range s.services {
-		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	if s.checks == nil {
+		s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+		for name := range s.services {
+			s.health.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+		}
 	}
+	stop := s.poll(ctx)
+	defer stop()
 	close(s.ready)
 	select {
 	case err := <-served:
@@ -176,6 +207,17 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener) error {
 	return errors.Join(s.drain(), <-served)
 }
 
+// poll has the checks asked for those who watch, until stop is called, which waits for the last of it.
+func (s *Server) poll(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var polling sync.WaitGroup
+	polling.Go(func() { s.checks.poll(ctx) })
+	return func() {
+		cancel()
+		polling.Wait()
+	}
+}
+
 // Ready returns a channel that is closed when the server listens.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
@@ -184,8 +226,9 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 func (s *Server) Drain() { s.health.Shutdown() }
 
 // Health returns the library's health server, to set the status of single services as they come and go. The server
-// itself sets all of its services to SERVING when it is ready, and to NOT_SERVING for good when it drains.
-func (s *Server) Health() *health.Server { return s.health }
+// itself sets all of its services to SERVING when it is ready, and to NOT_SERVING for good when it drains. With
+// Options.Health it sets them whenever somebody asks: what was set here does not last.
+func (s *Server) Health() *grpchealth.Server { return s.health }
 
 // Addr returns the address that the server listens on, such as "127.0.0.1:43210". It is "" until Ready.
 func (s *Server) Addr() string {

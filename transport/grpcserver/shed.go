@@ -12,7 +12,8 @@ import (
 
 const defaultRetryAfter = time.Second
 
-// Shedder says whether there is room for one more call, as *resilience.Shedder does. It must be safe for concurrent use.
+// Shedder says whether there is room for one more call, as *resilience.Shedder does. It must be safe for concurrent
+// use.
 type Shedder interface {
 	// Enter reports whether there is, for one of that priority: 0 is normal, less is less important.
 	Enter(priority int) bool

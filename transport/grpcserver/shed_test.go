@@ -117,7 +117,8 @@ func TestShed(t *testing.T) {
 			if _, recvErr := ss.Recv(); err != nil || recvErr != nil {
 				t.Errorf("reflection: %v, %v", err, recvErr)
 			}
-			if _, err := r.client.EmptyCall(t.Context(), &testpb.Empty{}); status.Code(err) != codes.Unavailable || len(asked) != 1 {
+			_, err = r.client.EmptyCall(t.Context(), &testpb.Empty{})
+			if status.Code(err) != codes.Unavailable || len(asked) != 1 {
 				t.Errorf("the rest: %v, %d asked, want Unavailable and one", err, len(asked))
 			}
 		})

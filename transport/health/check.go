@@ -80,10 +80,13 @@ func protect(ctx context.Context, f func(context.Context) error) (err error) {
 	return f(ctx)
 }
 
+// stateOK is the state of a check that passes.
+const stateOK = "ok"
+
 func state(err error) string {
 	switch {
 	case err == nil:
-		return "ok"
+		return stateOK
 	case errors.Is(err, errStuck), errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	}

@@ -14,7 +14,7 @@
 //
 // These answers are for the public port and say no more than the status. [Checks.Details] is readiness for the private
 // one: it names the checks and their state. None has the text of an error, which goes to the log when a check's state
-// changes. The gRPC face is grpcserver's.
+// changes. The gRPC face is grpcserver's: see its Options.Health, and [Checks.State] for faces of your own.
 //
 // All are cheap to ask: concurrent probes share one round of checks, and a round's result stands for a second.
 package health
