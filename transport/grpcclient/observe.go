@@ -3,15 +3,11 @@ package grpcclient
 import (
 	"context"
 	"errors"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -108,26 +104,6 @@ func (o *observer) begin(ctx context.Context, full string, cc *grpc.ClientConn) 
 	o.propagator.Inject(a.ctx, rpc.Outgoing(md))
 	a.ctx = metadata.NewOutgoingContext(a.ctx, md)
 	return a
-}
-
-// serverAttributes name whom the connection was made to, not which of several addresses it picked.
-func serverAttributes(cc *grpc.ClientConn) []attribute.KeyValue {
-	if cc == nil {
-		return nil
-	}
-	target := cc.Target()
-	if i := strings.LastIndex(target, "://"); i >= 0 {
-		_, target, _ = strings.Cut(target[i+len("://"):], "/") // past the authority, which is a name server's
-	}
-	host, port, err := net.SplitHostPort(target)
-	if err != nil {
-		return []attribute.KeyValue{semconv.ServerAddress(target)}
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		return []attribute.KeyValue{semconv.ServerAddress(host)}
-	}
-	return []attribute.KeyValue{semconv.ServerAddress(host), semconv.ServerPort(n)}
 }
 
 // end records what came of the attempt. A call that its own caller cancelled is no error of anybody's.

@@ -46,19 +46,6 @@ func (c *call) begin(ctx context.Context) {
 	c.active.Inc()
 }
 
-// adopt takes what a trusted caller sent of itself, or makes it anew: the correlation ID, and the trace that the span
-// belongs to.
-func (o *observer) adopt(ctx context.Context, c *call) context.Context {
-	trusted := o.trust == nil || o.trust(ctx)
-	if trusted {
-		c.id = rpc.CorrelationID(ctx)
-	} else {
-		c.id = correlation.New()
-	}
-	c.ctx = o.startSpan(correlation.NewContext(ctx, c.id), c, trusted)
-	return c.ctx
-}
-
 // echo tells the caller the correlation ID: in the header, or in the trailer where there is none. An error that comes
 // without a header may be retried by the caller's library (gRFC A6), which it must not lose for our sake.
 func (c *call) echo(ctx context.Context, header bool) {
