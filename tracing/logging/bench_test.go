@@ -62,6 +62,7 @@ func pairs(ctx context.Context) map[string][2]func() {
 		"Root":  {byKit(ctx, kit), byHand(ctx, hand)},
 		"With":  {byKit(ctx, with(kit)), byHand(ctx, with(hand))},
 		"Group": {byKit(ctx, group(kit)), groupByHand(ctx, hand)},
+		"NoIDs": {byKit(context.Background(), kit), byKit(context.Background(), hand)},
 		// Less than the same: by hand the IDs are in the group, where no log store looks for them.
 		"GroupWithIDsInside": {byKit(ctx, group(kit)), byHand(ctx, group(hand))},
 	}

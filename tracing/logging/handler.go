@@ -26,8 +26,8 @@ type Handler struct {
 	name   string       // of the logger, empty while it has none
 	given  idSet        // the IDs that next has as attributes
 	groups []group      // that are open, outermost first
-	bound  int          // attributes of the open groups, and groups in groups
-	rooms  *rooms       // for what is in groups; nil when next may keep it
+	keeps  bool         // whether next may keep the members of groups
+	rooms  *rooms       // for the attributes of a record
 }
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
@@ -48,7 +48,7 @@ func NewHandler(next slog.Handler, o *Options) *Handler {
 	next = tee(next, o.Also)
 	return &Handler{
 		next: next, yield: slices.Clone(o.Attrs), redact: newRedactor(keys), fields: o.Fields,
-		sample: newSampler(next, o.Sample), levels: o.Levels, rooms: newRooms(next),
+		sample: newSampler(next, o.Sample), levels: o.Levels, keeps: mayKeep(next), rooms: &rooms{},
 	}
 }
 
@@ -84,19 +84,22 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle passes r on with what the context adds, unless r repeats others and is only counted (see [Sample]).
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	var withheld int
+	e := extra{correlation: correlation.FromContext(ctx), trace: trace.SpanContextFromContext(ctx)}
 	var failed error
 	if h.sample != nil {
 		var pass bool
-		if withheld, pass, failed = h.sample.admit(ctx, r.Level, r.Message); !pass {
+		if e.repeated, pass, failed = h.sample.admit(ctx, r.Level, r.Message); !pass {
 			return failed
 		}
 	}
 	var err error
-	if len(h.groups) > 0 {
-		err = h.handleNested(ctx, r, withheld)
-	} else {
-		err = h.handleFlat(ctx, r, withheld)
+	switch {
+	case len(h.groups) > 0:
+		err = h.handleNested(ctx, &r, &e)
+	case e.none() && len(h.yield) == 0 && h.redact.spares(&r):
+		err = h.next.Handle(ctx, r) // as it is
+	default:
+		err = h.handleFlat(ctx, &r, &e)
 	}
 	if failed != nil {
 		return errors.Join(failed, err)
@@ -105,45 +108,58 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // handleFlat handles a record while no group is open.
-func (h *Handler) handleFlat(ctx context.Context, r slog.Record, withheld int) error {
-	var room [8]slog.Attr // on the stack, enough for most records
-	var more [6]slog.Attr
-	own := room[:]
-	if n := r.NumAttrs(); n > len(room) {
-		own = make([]slog.Attr, n)
+func (h *Handler) handleFlat(ctx context.Context, r *slog.Record, e *extra) error {
+	room := h.rooms.get()
+	attrs := h.appendContext(ctx, *room, e, h.given)
+	added := len(attrs)
+	attrs = h.appendOwn(attrs, r)
+	if given := h.fields.ids(attrs[added:]); given != 0 {
+		attrs = append(slices.DeleteFunc(attrs[:added], func(a slog.Attr) bool {
+			return h.fields.id(a.Key)&given != 0
+		}), attrs[added:]...)
 	}
-	n := 0
-	r.Attrs(func(a slog.Attr) bool {
-		own[n] = a
-		n++
-		return true
-	})
-	own = own[:n]
-	h.redact.all(own)
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	out.AddAttrs(h.appendContext(ctx, more[:0], h.given|h.fields.ids(own), withheld)...)
-	out.AddAttrs(own...)
-	return h.next.Handle(ctx, out)
+	if h.keeps {
+		out.AddAttrs(attrs...)
+	} else {
+		// A group without a name is written as its members are, more than five of which would be an allocation.
+		out.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)})
+	}
+	err := h.next.Handle(ctx, out)
+	h.rooms.put(room, attrs)
+	return err
 }
 
 // handleNested handles a record whose attributes belong into the open groups.
-func (h *Handler) handleNested(ctx context.Context, r slog.Record, withheld int) error {
-	room := h.rooms.get(h.bound + r.NumAttrs())
-	own := (*room)[copy(*room, h.groups[len(h.groups)-1].attrs):]
-	n := 0
+func (h *Handler) handleNested(ctx context.Context, r *slog.Record, e *extra) error {
+	inner := h.groups[len(h.groups)-1].attrs
+	var room *[]slog.Attr
+	if h.keeps {
+		room = new(make([]slog.Attr, 0, len(inner)+r.NumAttrs()))
+	} else {
+		room = h.rooms.get()
+	}
+	attrs := h.appendOwn(append(*room, inner...), r)
+	group, attrs := h.nest(attrs)
+	var more [6]slog.Attr // on the stack, enough for most records
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	out.AddAttrs(append(h.appendContext(ctx, more[:0], e, h.given), group)...)
+	err := h.next.Handle(ctx, out)
+	if !h.keeps {
+		h.rooms.put(room, attrs)
+	}
+	return err
+}
+
+// appendOwn appends the attributes of r, without secrets.
+func (h *Handler) appendOwn(attrs []slog.Attr, r *slog.Record) []slog.Attr {
+	n := len(attrs)
 	r.Attrs(func(a slog.Attr) bool {
-		own[n] = a
-		n++
+		attrs = append(attrs, a)
 		return true
 	})
-	h.redact.all(own[:n])
-	var more [6]slog.Attr // on the stack, enough for most records
-	attrs := h.appendContext(ctx, more[:0], h.given, withheld)
-	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	out.AddAttrs(append(attrs, h.nest(*room, n))...)
-	err := h.next.Handle(ctx, out)
-	h.rooms.put(room)
-	return err
+	h.redact.all(attrs[n:])
+	return attrs
 }
 
 // WithAttrs returns a handler whose records have attrs too, in the open group.
@@ -163,7 +179,6 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	derived.groups = slices.Clone(h.groups)
 	open := &derived.groups[len(h.groups)-1]
 	open.attrs = slices.Concat(open.attrs, attrs)
-	derived.bound += len(attrs)
 	return &derived
 }
 
@@ -174,36 +189,43 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	}
 	derived := *h
 	derived.groups = append(slices.Clip(h.groups), group{name: name})
-	derived.bound += min(len(h.groups), 1) // in the group that was open
 	return &derived
 }
 
-// nest returns the open groups as one attribute. Room has h.bound attributes more than the record, and begins with
-// what is in the innermost group: n of the record come last.
-func (h *Handler) nest(room []slog.Attr, n int) slog.Attr {
+// nest returns the open groups as one attribute, attrs being what is in the innermost, and what it appended to them for
+// the others.
+func (h *Handler) nest(attrs []slog.Attr) (slog.Attr, []slog.Attr) {
 	inner := len(h.groups) - 1
-	end := len(h.groups[inner].attrs) + n
-	a := slog.Attr{Key: h.groups[inner].name, Value: slog.GroupValue(room[:end]...)}
+	a := slog.Attr{Key: h.groups[inner].name, Value: slog.GroupValue(attrs...)}
 	for _, g := range slices.Backward(h.groups[:inner]) {
-		room = room[end:]
-		end = copy(room, g.attrs) + 1
-		room[end-1] = a
-		a = slog.Attr{Key: g.name, Value: slog.GroupValue(room[:end]...)}
+		n := len(attrs)
+		attrs = append(append(attrs, g.attrs...), a)
+		a = slog.Attr{Key: g.name, Value: slog.GroupValue(attrs[n:]...)}
 	}
-	return a
+	return a, attrs
 }
 
-// appendContext appends what the context says, but not the IDs that are given. All of it comes before the record's
-// attributes: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
-func (h *Handler) appendContext(ctx context.Context, attrs []slog.Attr, given idSet, withheld int) []slog.Attr {
-	if id := correlation.FromContext(ctx); id != "" && given&hasCorrelation == 0 {
-		attrs = append(attrs, slog.String(correlation.Attr, id))
+// extra is what a record gets besides what [Options].Attrs yield.
+type extra struct {
+	correlation string
+	trace       trace.SpanContext
+	repeated    int
+}
+
+// none reports whether it is nothing.
+func (e *extra) none() bool { return e.correlation == "" && !e.trace.IsValid() && e.repeated == 0 }
+
+// appendContext appends e and what the context yields, but not the IDs that are given. All of it comes before the
+// record's attributes: slog.JSONHandler forgets the comma after a group whose members all turn out empty.
+func (h *Handler) appendContext(ctx context.Context, attrs []slog.Attr, e *extra, given idSet) []slog.Attr {
+	if e.correlation != "" && given&hasCorrelation == 0 {
+		attrs = append(attrs, slog.String(correlation.Attr, e.correlation))
 	}
-	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-		attrs = h.fields.appendTrace(attrs, sc, given)
+	if e.trace.IsValid() {
+		attrs = h.fields.appendTrace(attrs, e.trace, given)
 	}
-	if withheld > 0 {
-		attrs = append(attrs, slog.Int(repeatedAttr, withheld))
+	if e.repeated > 0 {
+		attrs = append(attrs, slog.Int(repeatedAttr, e.repeated))
 	}
 	for _, f := range h.yield {
 		for _, a := range f(ctx) {

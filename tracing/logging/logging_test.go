@@ -143,15 +143,21 @@ func TestHandler(t *testing.T) {
 
 	t.Run("KeepsTheIDsOfParallelRecordsApart", func(t *testing.T) {
 		var buf bytes.Buffer
-		l := logging.New(&buf, nil).WithGroup("g").With("a", 1)
+		root := logging.New(&buf, nil)
+		nested := root.WithGroup("g").With("a", 1)
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
 				id := fmt.Sprintf("c-%d", i)
-				l.InfoContext(correlation.NewContext(t.Context(), id), "m", "id", id)
+				ctx := correlation.NewContext(t.Context(), id)
+				nested.InfoContext(ctx, "m", "id", id)
+				root.InfoContext(ctx, "m", slog.Group("g", "id", id))
 			})
 		}
 		wg.Wait()
+		if got := strings.Count(buf.String(), "\n"); got != 200 {
+			t.Errorf("got %d lines, want 200", got)
+		}
 		for line := range strings.Lines(buf.String()) {
 			var got struct {
 				ID    string              `json:"correlation_id"`
@@ -175,28 +181,92 @@ func TestHandler(t *testing.T) {
 
 	t.Run("LeavesRecordsToAHandlerThatKeepsThem", func(t *testing.T) {
 		var kept keeper
-		l := slog.New(logging.NewHandler(&kept, nil)).WithGroup("p").With("a", 1).WithGroup("q")
+		root := slog.New(logging.NewHandler(&kept, nil))
+		l := root.WithGroup("p").With("a", 1).WithGroup("q")
 		for i := range 10 {
 			l.InfoContext(traced(t), "m", "i", i)
+			root.InfoContext(traced(t), "m", "i", i)
 		}
 		var buf bytes.Buffer
 		want := ""
 		for i, r := range kept.records {
 			_ = slog.NewJSONHandler(&buf, &slog.HandlerOptions{ReplaceAttr: timeless}).Handle(t.Context(), r)
-			want += fmt.Sprintf(`{"level":"INFO","msg":"m",%s,"p":{"a":1,"q":{"i":%d}}}`+"\n", ids, i)
+			own := `"i":%d`
+			if i%2 == 0 {
+				own = `"p":{"a":1,"q":{"i":%d}}`
+			}
+			want += fmt.Sprintf(`{"level":"INFO","msg":"m",%s,`+own+"}\n", ids, i/2)
 		}
-		if got := buf.String(); got != want || len(kept.records) != 10 {
+		if got := buf.String(); got != want || len(kept.records) != 20 {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+
+	t.Run("GivesAHandlerThatKeepsThemNoGroupOfItsOwn", func(t *testing.T) {
+		var kept keeper
+		l := slog.New(logging.NewHandler(&kept, nil))
+		for i := range 10 {
+			l.InfoContext(traced(t), "m", "i", i, "a", 1, "b", 2, "c", 3)
+		}
+		for i, r := range kept.records {
+			var got []string
+			r.Attrs(func(a slog.Attr) bool {
+				got = append(got, a.String())
+				return true
+			})
+			want := []string{"correlation_id=c-1", "trace_id=" + traceID, "span_id=" + spanID, fmt.Sprintf("i=%d", i), "a=1",
+				"b=2", "c=3"}
+			if !slices.Equal(got, want) {
+				t.Errorf("record %d: got %v, want %v", i, got, want)
+			}
+		}
+		if len(kept.records) != 10 {
+			t.Errorf("got %d records, want 10", len(kept.records))
+		}
+	})
+
+	t.Run("PassesOnARecordThatNeedsNothing", func(t *testing.T) {
+		h := logging.NewHandler(nothing{}, nil)
+		var r slog.Record
+		for i := range 10 { // more than a record has room for without an allocation, so that a copy would be one
+			r.AddAttrs(slog.Int("number", i))
+		}
+		if got := testing.AllocsPerRun(100, func() { _ = h.Handle(t.Context(), r) }); got != 0 {
+			t.Errorf("got %v allocations, want none", got)
+		}
+	})
+
+	t.Run("ShowsReplaceAttrTheTopLevel", func(t *testing.T) {
+		var buf bytes.Buffer
+		h := slog.NewTextHandler(&buf, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == "k" {
+				return slog.Attr{}
+			}
+			return timeless(groups, a)
+		}})
+		slog.New(logging.NewHandler(h, nil)).InfoContext(traced(t), "m", "k", 1, "l", 2)
+		want := "level=INFO msg=m correlation_id=c-1 trace_id=" + traceID + " span_id=" + spanID + " l=2\n"
+		if got := buf.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
 
 	t.Run("LogsWhileAnAttributeLogs", func(t *testing.T) {
 		var buf bytes.Buffer
-		l := over(&buf, nil).WithGroup("g").With("a", 1)
-		value := logs(func() { l.Info("inner", "k", 2, "l", 3) })
-		l.Info("outer", "v", value, "k", 4)
-		want := `{"level":"INFO","msg":"inner","g":{"a":1,"k":2,"l":3}}
+		root := over(&buf, nil)
+		for _, l := range []*slog.Logger{root.WithGroup("g").With("a", 1), root} {
+			inner := func() { l.Info("inner", "k", 2, "token", 3) }
+			l.Info("outer", "v", logs(inner), "k", 4)
+			l.Info("outer", "token", "hunter2", "v", encodes(inner), "k", 4)
+		}
+		want := `{"level":"INFO","msg":"inner","g":{"a":1,"k":2,"token":"[REDACTED]"}}
 {"level":"INFO","msg":"outer","g":{"a":1,"v":"done","k":4}}
+{"level":"INFO","msg":"inner","g":{"a":1,"k":2,"token":"[REDACTED]"}}
+{"level":"INFO","msg":"outer","g":{"a":1,"token":"[REDACTED]","v":"done","k":4}}
+{"level":"INFO","msg":"inner","k":2,"token":"[REDACTED]"}
+{"level":"INFO","msg":"outer","v":"done","k":4}
+{"level":"INFO","msg":"inner","k":2,"token":"[REDACTED]"}
+{"level":"INFO","msg":"outer","token":"[REDACTED]","v":"done","k":4}
 `
 		if got := buf.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -226,12 +296,27 @@ func (k *keeper) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// nothing is a handler that does nothing.
+type nothing struct{ slog.Handler }
+
+func (nothing) Enabled(context.Context, slog.Level) bool { return true }
+
+func (nothing) Handle(context.Context, slog.Record) error { return nil }
+
 // logs is a value that logs when it is looked at.
 type logs func()
 
 func (f logs) LogValue() slog.Value {
 	f()
 	return slog.StringValue("done")
+}
+
+// encodes is a value that logs when it is written.
+type encodes func()
+
+func (f encodes) MarshalJSON() ([]byte, error) {
+	f()
+	return []byte(`"done"`), nil
 }
 
 func TestHandlerKeepsTheRulesOfSlog(t *testing.T) {
@@ -311,11 +396,17 @@ func TestOptions(t *testing.T) {
 			}
 			return []slog.Attr{slog.String("tenant", name), slog.String("tenant_token", "hunter2")}
 		}
-		l := over(&buf, &logging.Options{Attrs: []func(context.Context) []slog.Attr{tenant}}).WithGroup("g")
-		l.InfoContext(context.WithValue(t.Context(), key{}, "acme"), "m", "k", 1)
+		root := over(&buf, &logging.Options{Attrs: []func(context.Context) []slog.Attr{tenant}})
+		l := root.WithGroup("g")
+		acme := context.WithValue(t.Context(), key{}, "acme")
+		l.InfoContext(acme, "m", "k", 1)
 		l.InfoContext(t.Context(), "m", "k", 1)
+		root.InfoContext(correlation.NewContext(acme, "c-1"), "m", "k", 1, "correlation_id", "mine")
+		root.InfoContext(acme, "m", "number", 1)
 		want := `{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","g":{"k":1}}
 {"level":"INFO","msg":"m","g":{"k":1}}
+{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","k":1,"correlation_id":"mine"}
+{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","number":1}
 `
 		if got := buf.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

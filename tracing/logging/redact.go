@@ -72,14 +72,29 @@ func (r *redactor) mayMatch(key string) bool {
 	return r.before[key[n-1]]>>(key[n-2]&31)&1 != 0
 }
 
+// spares reports whether all attributes of rec are surely left as they are.
+func (r *redactor) spares(rec *slog.Record) bool {
+	spared := true
+	rec.Attrs(func(a slog.Attr) bool {
+		spared = !r.mayChange(&a)
+		return spared
+	})
+	return spared
+}
+
 // all takes the secrets out of attrs.
 func (r *redactor) all(attrs []slog.Attr) {
 	for i := range attrs {
-		// Most are left where they are: a group comes after all other kinds but the LogValuer.
-		if a := &attrs[i]; r.mayMatch(a.Key) || a.Value.Kind() >= slog.KindGroup {
+		if a := &attrs[i]; r.mayChange(a) {
 			*a = r.attr(*a)
 		}
 	}
+}
+
+// mayChange reports false for most attributes that attr leaves as they are. A group comes after all other kinds but the
+// LogValuer.
+func (r *redactor) mayChange(a *slog.Attr) bool {
+	return r.mayMatch(a.Key) || a.Value.Kind() >= slog.KindGroup
 }
 
 // attr returns a without secrets, however deep in groups they are. What computes itself (slog.LogValuer) is computed

@@ -26,6 +26,8 @@ func TestRedact(t *testing.T) {
 		"InAnyCase":     func(l *slog.Logger) { l.Info("m", "X-API-Key", secret, "refreshToken", secret) },
 		"OfTheLogger":   func(l *slog.Logger) { l.With("authorization", secret).Info("m") },
 		"InAnOpenGroup": func(l *slog.Logger) { l.WithGroup("g").With("cookie", secret).Info("m", "token", secret) },
+		"BeforeOthers":  func(l *slog.Logger) { l.Info("m", "token", secret, "number", 1) },
+		"AfterOthers":   func(l *slog.Logger) { l.Info("m", "number", 1, "token", secret) },
 		"InAGroup":      func(l *slog.Logger) { l.Info("m", slog.Any("g", nested)) },
 		"InGroupOfWith": func(l *slog.Logger) { l.With(slog.Any("g", nested)).Info("m") },
 		"AWholeGroup":   func(l *slog.Logger) { l.Info("m", slog.Group("credentials", "user", secret)) },

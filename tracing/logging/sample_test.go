@@ -31,16 +31,16 @@ func TestSample(t *testing.T) {
 		"WritesTheFirstAndCountsTheRest": {
 			func(l *slog.Logger) {
 				for i := range 10 {
-					l.Info("m", "i", i)
+					l.Info("m", "number", i)
 				}
 				time.Sleep(time.Minute)
-				l.Info("m", "i", 10)
+				l.Info("m", "number", 10)
 				time.Sleep(time.Minute)
-				l.Info("m", "i", 11)
+				l.Info("m", "number", 11)
 			},
 			[]string{
-				`{"level":"INFO","msg":"m","i":0}`, `{"level":"INFO","msg":"m","i":1}`,
-				`{"level":"INFO","msg":"m","repeated":8,"i":10}`, `{"level":"INFO","msg":"m","i":11}`,
+				`{"level":"INFO","msg":"m","number":0}`, `{"level":"INFO","msg":"m","number":1}`,
+				`{"level":"INFO","msg":"m","repeated":8,"number":10}`, `{"level":"INFO","msg":"m","number":11}`,
 			},
 		},
 		"BeginsAnIntervalWithItsFirstRecord": {
