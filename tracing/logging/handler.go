@@ -14,7 +14,8 @@ import (
 // Handler adds the IDs of a record's context to it and hides secrets, then passes it on. It is safe for concurrent use
 // when the handler below is.
 //
-// An ID that the caller gave as a top-level attribute of that name stays, and the context's is left out.
+// An ID that the caller gave as a top-level attribute of that name stays, the first one given, and the context's is left
+// out. It is not looked for in groups without a name, whose members slog writes at the level above.
 type Handler struct {
 	next   slog.Handler // has the attributes that were given while no group was open, and no group
 	yield  []func(context.Context) []slog.Attr
@@ -32,8 +33,9 @@ type Handler struct {
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
 type group struct {
-	name  string
-	attrs []slog.Attr
+	name   string
+	attrs  []slog.Attr
+	secret bool // by its name
 }
 
 // NewHandler returns a handler over next. Nil options are the defaults.
@@ -96,7 +98,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case len(h.groups) > 0:
 		err = h.handleNested(ctx, &r, &e)
-	case e.none() && len(h.yield) == 0 && h.redact.spares(&r):
+	case e.none() && len(h.yield) == 0 && h.given == 0 && h.redact.spares(&r):
 		err = h.next.Handle(ctx, r) // as it is
 	default:
 		err = h.handleFlat(ctx, &r, &e)
@@ -114,9 +116,7 @@ func (h *Handler) handleFlat(ctx context.Context, r *slog.Record, e *extra) erro
 	added := len(attrs)
 	attrs = h.appendOwn(attrs, r)
 	if given := h.fields.ids(attrs[added:]); given != 0 {
-		attrs = append(slices.DeleteFunc(attrs[:added], func(a slog.Attr) bool {
-			return h.fields.id(a.Key)&given != 0
-		}), attrs[added:]...)
+		attrs = h.once(attrs, added, given)
 	}
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	if h.keeps {
@@ -128,6 +128,20 @@ func (h *Handler) handleFlat(ctx context.Context, r *slog.Record, e *extra) erro
 	err := h.next.Handle(ctx, out)
 	h.rooms.put(room, attrs)
 	return err
+}
+
+// once returns attrs without the IDs that are there twice: those of the logger stay, then those of the record, which
+// begin at own and are given, then those of the context.
+func (h *Handler) once(attrs []slog.Attr, own int, given idSet) []slog.Attr {
+	record := slices.DeleteFunc(attrs[own:], func(a slog.Attr) bool {
+		id := h.fields.id(a.Key)
+		twice := id&h.given != 0 || id != 0 && id&given == 0
+		given &^= id // the next of that name is the second
+		return twice
+	})
+	kept := h.fields.ids(record)
+	context := slices.DeleteFunc(attrs[:own], func(a slog.Attr) bool { return h.fields.id(a.Key)&kept != 0 })
+	return append(context, record...)
 }
 
 // handleNested handles a record whose attributes belong into the open groups.
@@ -171,6 +185,7 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.redact.all(attrs)
 	derived := *h
 	if len(h.groups) == 0 {
+		attrs = h.once(attrs, 0, h.fields.ids(attrs))
 		derived.given |= h.fields.ids(attrs)
 		derived.name = nameAmong(attrs, h.name)
 		derived.next = h.next.WithAttrs(attrs)
@@ -188,7 +203,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 		return h
 	}
 	derived := *h
-	derived.groups = append(slices.Clip(h.groups), group{name: name})
+	derived.groups = append(slices.Clip(h.groups), group{name: name, secret: h.redact.match(name)})
 	return &derived
 }
 
@@ -196,13 +211,21 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 // the others.
 func (h *Handler) nest(attrs []slog.Attr) (slog.Attr, []slog.Attr) {
 	inner := len(h.groups) - 1
-	a := slog.Attr{Key: h.groups[inner].name, Value: slog.GroupValue(attrs...)}
+	a := h.groups[inner].attr(attrs)
 	for _, g := range slices.Backward(h.groups[:inner]) {
 		n := len(attrs)
 		attrs = append(append(attrs, g.attrs...), a)
-		a = slog.Attr{Key: g.name, Value: slog.GroupValue(attrs[n:]...)}
+		a = g.attr(attrs[n:])
 	}
 	return a, attrs
+}
+
+// attr returns the group with what is in it.
+func (g *group) attr(attrs []slog.Attr) slog.Attr {
+	if g.secret && len(attrs) > 0 {
+		return slog.String(g.name, redacted)
+	}
+	return slog.Attr{Key: g.name, Value: slog.GroupValue(attrs...)}
 }
 
 // extra is what a record gets besides what [Options].Attrs yield.
@@ -227,8 +250,17 @@ func (h *Handler) appendContext(ctx context.Context, attrs []slog.Attr, e *extra
 	if e.repeated > 0 {
 		attrs = append(attrs, slog.Int(repeatedAttr, e.repeated))
 	}
+	if len(h.yield) == 0 {
+		return attrs
+	}
+	given |= h.fields.ids(attrs)
 	for _, f := range h.yield {
 		for _, a := range f(ctx) {
+			id := h.fields.id(a.Key)
+			if id&given != 0 {
+				continue
+			}
+			given |= id
 			attrs = append(attrs, h.redact.attr(a))
 		}
 	}

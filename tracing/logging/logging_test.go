@@ -86,6 +86,19 @@ func TestHandler(t *testing.T) {
 			func(ctx context.Context, l *slog.Logger) { l.InfoContext(ctx, "m", "correlation_id", "mine") },
 			`{"level":"INFO","msg":"m","trace_id":"` + traceID + `","span_id":"` + spanID + `","correlation_id":"mine"}`,
 		},
+		"KeepsTheFirstOfTwoIDsOfOneRecord": {
+			func(_ context.Context, l *slog.Logger) {
+				ctx := correlation.NewContext(context.Background(), "c-1")
+				l.InfoContext(ctx, "m", "correlation_id", "a", "k", 1, "correlation_id", "b")
+			},
+			`{"level":"INFO","msg":"m","correlation_id":"a","k":1}`,
+		},
+		"KeepsTheLoggersIDBeforeTheRecords": {
+			func(_ context.Context, l *slog.Logger) {
+				l.With("correlation_id", "a").With("correlation_id", "b", "x", 1).Info("m", "correlation_id", "c", "k", 1)
+			},
+			`{"level":"INFO","msg":"m","correlation_id":"a","x":1,"k":1}`,
+		},
 		"KeepsIDsThatTheLoggerHas": {
 			func(ctx context.Context, l *slog.Logger) {
 				l.With("trace_id", "t", "span_id", "s").WithGroup("p").InfoContext(ctx, "m", "k", 1)
@@ -394,7 +407,9 @@ func TestOptions(t *testing.T) {
 			if !ok {
 				return nil
 			}
-			return []slog.Attr{slog.String("tenant", name), slog.String("tenant_token", "hunter2")}
+			return []slog.Attr{
+				slog.String("tenant", name), slog.String("tenant_token", "hunter2"), slog.String("correlation_id", name),
+			}
 		}
 		root := over(&buf, &logging.Options{Attrs: []func(context.Context) []slog.Attr{tenant}})
 		l := root.WithGroup("g")
@@ -403,10 +418,14 @@ func TestOptions(t *testing.T) {
 		l.InfoContext(t.Context(), "m", "k", 1)
 		root.InfoContext(correlation.NewContext(acme, "c-1"), "m", "k", 1, "correlation_id", "mine")
 		root.InfoContext(acme, "m", "number", 1)
-		want := `{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","g":{"k":1}}
+		root.With("correlation_id", "mine").InfoContext(acme, "m")
+		root.InfoContext(correlation.NewContext(acme, "c-1"), "m")
+		want := `{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","correlation_id":"acme","g":{"k":1}}
 {"level":"INFO","msg":"m","g":{"k":1}}
 {"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","k":1,"correlation_id":"mine"}
-{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","number":1}
+{"level":"INFO","msg":"m","tenant":"acme","tenant_token":"[REDACTED]","correlation_id":"acme","number":1}
+{"level":"INFO","msg":"m","correlation_id":"mine","tenant":"acme","tenant_token":"[REDACTED]"}
+{"level":"INFO","msg":"m","correlation_id":"c-1","tenant":"acme","tenant_token":"[REDACTED]"}
 `
 		if got := buf.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -22,16 +22,19 @@ func TestRedact(t *testing.T) {
 	nested := slog.GroupValue(slog.Int("k", 1), slog.Group("deep", slog.String("db_password", secret)))
 
 	for name, log := range map[string]func(*slog.Logger){
-		"OfTheRecord":   func(l *slog.Logger) { l.Info("m", "password", secret) },
-		"InAnyCase":     func(l *slog.Logger) { l.Info("m", "X-API-Key", secret, "refreshToken", secret) },
-		"OfTheLogger":   func(l *slog.Logger) { l.With("authorization", secret).Info("m") },
-		"InAnOpenGroup": func(l *slog.Logger) { l.WithGroup("g").With("cookie", secret).Info("m", "token", secret) },
-		"BeforeOthers":  func(l *slog.Logger) { l.Info("m", "token", secret, "number", 1) },
-		"AfterOthers":   func(l *slog.Logger) { l.Info("m", "number", 1, "token", secret) },
-		"InAGroup":      func(l *slog.Logger) { l.Info("m", slog.Any("g", nested)) },
-		"InGroupOfWith": func(l *slog.Logger) { l.With(slog.Any("g", nested)).Info("m") },
-		"AWholeGroup":   func(l *slog.Logger) { l.Info("m", slog.Group("credentials", "user", secret)) },
-		"InAValuer":     func(l *slog.Logger) { l.Info("m", "user", valuer{nested}) },
+		"OfTheRecord":          func(l *slog.Logger) { l.Info("m", "password", secret) },
+		"InAnyCase":            func(l *slog.Logger) { l.Info("m", "X-API-Key", secret, "refreshToken", secret) },
+		"OfTheLogger":          func(l *slog.Logger) { l.With("authorization", secret).Info("m") },
+		"InAnOpenGroup":        func(l *slog.Logger) { l.WithGroup("g").With("cookie", secret).Info("m", "token", secret) },
+		"InAGroupThatIsSecret": func(l *slog.Logger) { l.WithGroup("Credentials").With("user", secret).Info("m", "n", secret) },
+		"AroundAnother":        func(l *slog.Logger) { l.WithGroup("password").WithGroup("g").Info("m", "value", secret) },
+		"InAnother":            func(l *slog.Logger) { l.WithGroup("g").WithGroup("jwt").Info("m", "value", secret) },
+		"BeforeOthers":         func(l *slog.Logger) { l.Info("m", "token", secret, "number", 1) },
+		"AfterOthers":          func(l *slog.Logger) { l.Info("m", "number", 1, "token", secret) },
+		"InAGroup":             func(l *slog.Logger) { l.Info("m", slog.Any("g", nested)) },
+		"InGroupOfWith":        func(l *slog.Logger) { l.With(slog.Any("g", nested)).Info("m") },
+		"AWholeGroup":          func(l *slog.Logger) { l.Info("m", slog.Group("credentials", "user", secret)) },
+		"InAValuer":            func(l *slog.Logger) { l.Info("m", "user", valuer{nested}) },
 		"InValuersDeep": func(l *slog.Logger) {
 			l.Info("m", slog.Group("g", "user", valuer{slog.AnyValue(valuer{nested})}))
 		},
