@@ -16,8 +16,8 @@
 // # Who it is
 //
 // The resource of all spans is, each winning over those after it: what the options name; OTEL_SERVICE_NAME and
-// OTEL_RESOURCE_ATTRIBUTES, which the OpenTelemetry SDK reads by itself; what [Options].Detectors find; and a random
-// service.instance.id. No detector fails a start or holds it for longer than 5s: the others' findings are kept.
+// OTEL_RESOURCE_ATTRIBUTES, which the OpenTelemetry SDK adds to every resource, whatever it is given; what
+// [Options].Detectors find; and a random service.instance.id. No detector fails a start or holds it for longer than 5s: the others' findings are kept.
 //
 // # Which traces it keeps
 //
@@ -43,8 +43,8 @@
 //
 // # The environment
 //
-// Beside the two variables above, OTEL_*_COUNT_LIMIT and OTEL_*_LENGTH_LIMIT bound what one span holds. The variables
-// for the sampler and the batches have no effect here.
+// No other variable has an effect here, but OTEL_SPAN_* where [Options].Limits is sdktrace.NewSpanLimits(), which reads
+// them. The exporters of module tracing/otlp read theirs.
 //
 // Nothing else imports the SDK: the rest of the kit takes a trace.TracerProvider, which any set-up can fill.
 package tracing

@@ -33,8 +33,14 @@ func (o *Options) propagator() (propagation.TextMapPropagator, error) {
 			return nil, fmt.Errorf("tracing: Options.Baggage: %q is not a key of W3C Baggage", key)
 		}
 	}
-	if i := slices.Index(o.Propagators, nil); i >= 0 {
-		return nil, fmt.Errorf("tracing: Options.Propagators[%d] is nil", i)
+	for i, p := range o.Propagators {
+		switch {
+		case p == nil:
+			return nil, fmt.Errorf("tracing: Options.Propagators[%d] is nil", i)
+		case slices.Contains(p.Fields(), baggageHeader):
+			// It would send every key, whatever Baggage lists.
+			return nil, fmt.Errorf("tracing: Options.Propagators[%d] sends baggage, which is for Options.Baggage", i)
+		}
 	}
 	// The last to find a caller's span wins.
 	all := append(slices.Clone(o.Propagators), propagation.TraceContext{})

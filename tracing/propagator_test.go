@@ -81,6 +81,9 @@ func TestPropagator(t *testing.T) {
 		"EmptyKey":      {Baggage: []string{""}},
 		"KeyOfLetters":  {Baggage: []string{"ключ"}},
 		"TooManyKeys":   {Baggage: slices.Repeat([]string{"k"}, 65)},
+		"AllBaggage": {Propagators: []propagation.TextMapPropagator{
+			propagation.NewCompositeTextMapPropagator(own{}, propagation.Baggage{}),
+		}},
 		"NilPropagator": {Propagators: []propagation.TextMapPropagator{own{}, nil}},
 		"NilDetector":   {Detectors: []resource.Detector{nil}},
 	} {

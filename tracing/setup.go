@@ -23,6 +23,9 @@ const (
 	exportTimeout = 10 * time.Second
 )
 
+// maxValueLength is enough for most stack traces: [Options].Limits.
+const maxValueLength = 4096
+
 // Options says how to trace.
 type Options struct {
 	// ServiceName names the service (resource attribute service.name), the same for all its replicas. Required.
@@ -51,9 +54,13 @@ type Options struct {
 	// than 64. Members beyond 8192 bytes in all are not sent; of baggage larger than that nothing is taken in.
 	Baggage []string
 	// Propagators are formats that [Provider.Propagator] speaks beside W3C trace context, such as B3; the package comment
-	// names more. Each sends its headers with every call. A caller's trace context wins over what they find. Nil means
-	// none.
+	// names more. Each sends its headers with every call. A caller's trace context wins over what they find. One that sends
+	// W3C Baggage is an error. Nil means none.
 	Propagators []propagation.TextMapPropagator
+	// Limits bound what one span holds; what is over is cut off or left out. Nil means the SDK's numbers of attributes,
+	// events and links (128 of each), and 4096 characters of an attribute's value, so that strangers cannot fill the
+	// memory by what they send. sdktrace.NewSpanLimits() is what the variables OTEL_SPAN_* say.
+	Limits *sdktrace.SpanLimits
 	// ShutdownTimeout bounds the time that [Provider.Run] takes to export what is left, all in all. Zero means 5s;
 	// negative means no bound.
 	ShutdownTimeout time.Duration
@@ -91,6 +98,7 @@ func Setup(ctx context.Context, o *Options) (*Provider, error) {
 	}
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(o.resource(ctx, p.log)), sdktrace.WithSampler(newSampler(o.Ratio)),
+		sdktrace.WithRawSpanLimits(o.limits()),
 	}
 	if o.Exporter != nil {
 		p.spans = newPipeline(o.Exporter, p.log)
@@ -101,6 +109,21 @@ func Setup(ctx context.Context, o *Options) (*Provider, error) {
 		p.setGlobal()
 	}
 	return p, nil
+}
+
+// limits returns what [Options].Limits says.
+func (o *Options) limits() sdktrace.SpanLimits {
+	if o.Limits != nil {
+		return *o.Limits
+	}
+	return sdktrace.SpanLimits{
+		AttributeValueLengthLimit:   maxValueLength,
+		AttributeCountLimit:         sdktrace.DefaultAttributeCountLimit,
+		EventCountLimit:             sdktrace.DefaultEventCountLimit,
+		LinkCountLimit:              sdktrace.DefaultLinkCountLimit,
+		AttributePerEventCountLimit: sdktrace.DefaultAttributePerEventCountLimit,
+		AttributePerLinkCountLimit:  sdktrace.DefaultAttributePerLinkCountLimit,
+	}
 }
 
 func (p *Provider) setGlobal() {

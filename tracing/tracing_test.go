@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -65,6 +67,27 @@ func TestSetup(t *testing.T) {
 		end(p, 100)
 		if err := p.Shutdown(t.Context()); err != nil || len(c.got()) != 100 {
 			t.Errorf("got %d spans, %v; want all 100", len(c.got()), err)
+		}
+	})
+
+	t.Run("BoundsWhatASpanHolds", func(t *testing.T) {
+		t.Setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1")
+		t.Setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1")
+		for name, limits := range map[string]*sdktrace.SpanLimits{"4096": nil, "7": {
+			AttributeValueLengthLimit: 7, AttributeCountLimit: -1,
+		}} {
+			c := &collector{}
+			p := setup(t, tracing.Options{Exporter: c, Limits: limits})
+			_, span := p.TracerProvider().Tracer("test").Start(t.Context(), "work")
+			span.SetAttributes(attribute.String("a", strings.Repeat("x", 1<<20)), attribute.Int("b", 1))
+			span.End()
+			if err := p.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			attrs := c.got()[0].Attributes()
+			if len(attrs) != 2 || strconv.Itoa(len(attrs[0].Value.AsString())) != name {
+				t.Errorf("got %d attributes, the first of %d bytes; want 2, %s", len(attrs), len(attrs[0].Value.AsString()), name)
+			}
 		}
 	})
 
