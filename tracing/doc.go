@@ -17,7 +17,8 @@
 //
 // The resource of all spans is, each winning over those after it: what the options name; OTEL_SERVICE_NAME and
 // OTEL_RESOURCE_ATTRIBUTES, which the OpenTelemetry SDK adds to every resource, whatever it is given; what
-// [Options].Detectors find; and a random service.instance.id. No detector fails a start or holds it for longer than 5s: the others' findings are kept.
+// [Options].Detectors find; and a random service.instance.id. No detector fails a start or holds it for longer than 5s:
+// the others' findings are kept.
 //
 // # Which traces it keeps
 //
@@ -34,7 +35,7 @@
 //
 //	b3.New()          // b3: the header b3; with b3.WithInjectEncoding(b3.B3MultipleHeader) X-B3-TraceId and so on
 //	jaeger.Jaeger{}   // jaeger: uber-trace-id
-//	xray.Propagator{} // aws/xray: X-Amzn-Trace-Id
+//	xray.Propagator{} // aws/xray: X-Amzn-Trace-Id; works, and is no longer supported by contrib as of v1.47.0
 //
 // OpenTelemetry has none for Datadog's own headers, x-datadog-trace-id and its relatives, and Datadog has none for
 // OpenTelemetry's interface. None is needed beside its current libraries, which send and take W3C trace context too,

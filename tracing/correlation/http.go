@@ -7,7 +7,9 @@ import (
 )
 
 // Handler gives every request an ID in its context and the response exactly one [Header] with the same ID, before
-// next runs.
+// next runs. What next itself does to that header stands: one that passes on another service's answer, as
+// httputil.ReverseProxy does, has to leave that one's out (in its ModifyResponse). A server of package httpserver sees
+// to it by itself.
 //
 // The ID is the request's [Header], or its [RequestHeader] where the first is absent; it is a new one where that header
 // is missing, is not [Valid], or comes more than once (two IDs are none). Inside another Handler the outer one's ID

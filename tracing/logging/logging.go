@@ -42,8 +42,8 @@ type Options struct {
 	// Sample bounds how often one line is written. Zero writes every record.
 	Sample Sample
 	// Redact lists what the keys of secrets end with, in any case: "token" covers "access_token" and
-	// "refreshToken", not "token_count". The value of such an attribute, a whole group too, or of a
-	// group that is opened under such a name, is written as "[REDACTED]". Nil means [DefaultRedact]; empty and not nil is off.
+	// "refreshToken", not "token_count". The value of such an attribute, a whole group too, or of a group
+	// that is opened under such a name, is written as "[REDACTED]". Nil means [DefaultRedact]; empty and not nil is off.
 	Redact []string
 }
 

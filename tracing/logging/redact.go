@@ -15,7 +15,8 @@ const redacted = "[REDACTED]"
 func DefaultRedact() []string {
 	return []string{
 		"authorization", "cookie", "password", "passwd", "pwd", "passphrase", "secret", "token", "credential",
-		"passwords", "secrets", "credentials", "jwt", "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey", "secret_key",
+		"passwords", "secrets", "credentials", "jwt", "api_key", "api-key", "apikey", "access_key", "access-key",
+		"accesskey", "secret_key",
 		"secret-key", "secretkey", "private_key", "private-key", "privatekey", "dsn",
 	}
 }

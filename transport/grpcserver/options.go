@@ -115,7 +115,7 @@ type Options struct {
 	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
 	Registerer prometheus.Registerer
 	// Trust reports whose correlation ID and trace are continued, and who may ask for a trace to be kept. Nil means
-	// everybody's, and nobody; see [ObserveOptions].
+	// everybody's, as kept or not as they say, and nobody; see [ObserveOptions].
 	Trust func(context.Context) bool
 	// LogEvery thins the access log out; see [ObserveOptions]. Zero means every call; negative means none but those that
 	// fail.

@@ -46,7 +46,8 @@
 // word. With one, a caller that it does not vouch for gets a new correlation ID and a new trace whose first span links
 // to theirs, and their baggage goes no further. A trusted caller can ask for a trace to be kept with the header
 // X-Trace-Sample: 1 ([transport.HeaderTraceSample]): the span starts with the attribute sampling.priority, 1, which the
-// sampler of package tracing obeys. Nobody can without a Trust function.
+// sampler of package tracing obeys. That header does nothing without a Trust function. What traceparent says of sampling
+// is taken then, as all of the trace is, so that a stranger's sampled trace is kept: set Trust where strangers call.
 //
 // # Beside another instrumentation
 //

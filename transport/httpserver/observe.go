@@ -36,7 +36,8 @@ type ObserveOptions struct {
 	Registerer prometheus.Registerer
 
 	// Trust says whose word counts: see the package comment. It is asked once for each request, before anything else.
-	// Nil means that everybody's correlation ID and trace are continued, and nobody can force a trace to be kept.
+	// Nil means that everybody's correlation ID and trace are continued, and X-Trace-Sample does nothing. A trace that is
+	// continued is kept if its caller says so (traceparent's sampled flag): set Trust where strangers call.
 	Trust func(*http.Request) bool
 	// Route names the route of a request, such as "/users/{id}", for routers that do not set Request.Pattern. It is
 	// asked once the handler has returned, with the request that the handler got: a router that hands a copy on is asked
@@ -132,7 +133,6 @@ func newRecoverer(logger *slog.Logger) *observer {
 type exchange struct {
 	state reqstate.Context
 	recorder
-	echo   [1]string // the correlation ID, as the value of a response header
 	start  time.Time
 	method method
 	quiet  bool
@@ -198,13 +198,13 @@ func (o *observer) begin(x *exchange, r *http.Request) context.Context {
 	}
 	trusted := o.trust == nil || o.trust(r)
 	if trusted {
-		x.echo[0] = correlation.FromHeader(r.Header)
+		x.recorder.echo[0] = correlation.FromHeader(r.Header)
 	} else {
-		x.echo[0] = correlation.New()
+		x.recorder.echo[0] = correlation.New()
 	}
-	ctx := correlation.NewContext(&x.state, x.echo[0])
+	ctx := correlation.NewContext(&x.state, x.recorder.echo[0])
 	// Without room for more: what a handler adds is not written here.
-	x.recorder.w.Header()[correlation.Header] = x.echo[:1:1]
+	x.recorder.w.Header()[correlation.Header] = x.recorder.echo[:1:1]
 	x.quiet = o.quiet != nil && o.quiet(r)
 	return o.startSpan(ctx, x, r, trusted)
 }
@@ -237,6 +237,9 @@ func (o *observer) end(x *exchange) {
 	}
 	if name == "" {
 		name = routeOf(x.req.Pattern)
+	}
+	if x.recorder.status == 0 {
+		x.recorder.restoreEcho() // before net/http writes the header for a handler that wrote nothing
 	}
 	status := x.recorder.finalStatus()
 	if reqstate.CallerLeft(ctx) && x.recorder.unanswered(status) {

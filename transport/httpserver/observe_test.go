@@ -85,6 +85,28 @@ func TestCorrelation(t *testing.T) {
 			}
 		})
 	}
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"ByAHeader":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) },
+		"ByABody":    func(w http.ResponseWriter) { _, _ = w.Write([]byte("b")) },
+		"ByAString":  func(w http.ResponseWriter) { _, _ = io.WriteString(w, "b") },
+		"ByACopy":    func(w http.ResponseWriter) { _, _ = io.Copy(w, strings.NewReader("b")) },
+		"ByAFlush":   func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+		"ByAProblem": func(http.ResponseWriter) { panic("boom") },
+		"ByNothing":  func(http.ResponseWriter) {},
+	} {
+		t.Run("IsTheOnlyOneAnswered/"+name, func(t *testing.T) {
+			url, _ := start(t, httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["X-Correlation-Id"] = append(w.Header()["X-Correlation-Id"], "upstream")
+				answer(w)
+			}), newObserved().server(httpserver.Options{Addr: "127.0.0.1:0"})))
+			r := request(t, "GET", url, nil)
+			r.Header.Set("X-Correlation-Id", "c-1")
+			resp, _ := send(t, newClient(t), r)
+			if got := resp.Header["X-Correlation-Id"]; !slices.Equal(got, []string{"c-1"}) {
+				t.Errorf("got IDs %q, want c-1 alone", got)
+			}
+		})
+	}
 	t.Run("NeverMixes", func(t *testing.T) {
 		h := httpserver.Observe(newObserved().options())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, correlation.FromContext(r.Context()))

@@ -5,13 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
 // recorder notes what a handler sends. It is an http.ResponseWriter with the three basic methods; wrap adds those
 // optional ones that the writer below it has, so that a type assertion tells the truth.
 type recorder struct {
 	w        http.ResponseWriter
-	status   int // 0 until the header is written
+	echo     [1]string // the correlation ID, as the value of a header; "" is none
+	status   int       // 0 until the header is written
 	bytes    int64
 	hijacked bool
 	broken   bool // the handler panicked after the header was written
@@ -34,6 +37,7 @@ func (rec *recorder) WriteHeader(status int) {
 	// 1xx are before the answer, but for 101, which is the last thing that HTTP says.
 	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		rec.status = status
+		rec.restoreEcho()
 	}
 	rec.w.WriteHeader(status)
 }
@@ -63,6 +67,18 @@ func (rec *recorder) WriteString(s string) (int, error) {
 func (rec *recorder) implicit() {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
+		rec.restoreEcho()
+	}
+}
+
+// restoreEcho makes the correlation ID the only one before the header is sent: a handler that passes on what another
+// service answered, such as httputil.ReverseProxy, adds that one's.
+func (rec *recorder) restoreEcho() {
+	if rec.echo[0] == "" {
+		return
+	}
+	if h := rec.w.Header(); len(h[correlation.Header]) != 1 || h[correlation.Header][0] != rec.echo[0] {
+		h[correlation.Header] = rec.echo[:1:1]
 	}
 }
 
