@@ -46,6 +46,24 @@ type SubscribeOptions struct {
 	Lease time.Duration
 	// MaxInFlight bounds the deliveries received and not yet acknowledged or released. Never zero.
 	MaxInFlight int
+	// Start is where a subscription begins that the broker does not know yet. It says nothing about one that exists.
+	Start Start
+	// Ordered asks that no two receivers, in whatever process, hold messages of one key at the same time, but while a
+	// dead or stopped one is taken over. A broker that cannot promise it returns an error that matches [ErrUnordered].
+	Ordered bool
+	// DeadLetter names the topic of the subscription's dead letters: what is published there is kept until somebody
+	// removes it, whether or not anybody subscribes, where the broker can. Never empty.
+	DeadLetter string
+	// Revoke tells the receiver that it has to let go of ds soon, because another process takes over: it releases
+	// those that it has not begun with, and settles the others when they end. An adapter calls it from any goroutine; it
+	// does not block. Never nil.
+	Revoke func(ds []*Delivery)
+}
+
+// Start is a place in a topic. The zero value is its end: what is published from now on.
+type Start struct {
+	Earliest bool      // the oldest message that the broker has; goes before Time
+	Time     time.Time // the first message stored at or after it
 }
 
 // Broker publishes and opens subscriptions. Its methods are safe for concurrent use.
@@ -54,7 +72,8 @@ type Broker interface {
 	// returns a *[PublishError] when some may have been stored, any other error when none was.
 	Publish(ctx context.Context, topic string, ms []Message) error
 	// Subscribe opens a subscription, and creates what the broker needs for it where that is missing. A subscription
-	// that exists goes on where it was; a new one starts with the first message published after Subscribe returned.
+	// that exists goes on where it was; a new one begins at o.Start, by default with the first message published after
+	// Subscribe returned.
 	Subscribe(ctx context.Context, o SubscribeOptions) (Subscription, error)
 }
 
@@ -110,6 +129,10 @@ func (e *TooLargeError) Retryable() bool { return false }
 // ErrClosed is what Receive returns after Close.
 var ErrClosed = errors.New("driver: subscription closed")
 
+// ErrUnordered says that the broker cannot keep the order of a key across processes. What Subscribe returns for it is
+// permanent.
+var ErrUnordered = errors.New("driver: no order across processes")
+
 // Declarer is implemented by brokers whose topics have to exist before they are published to.
 type Declarer interface {
 	// Declare creates the topics that are missing and leaves those that exist as they are.
@@ -125,4 +148,39 @@ type Pinger interface {
 // (messaging.system), such as "kafka", or one of their own.
 type System interface {
 	System() string
+}
+
+// Redeliverer is implemented by brokers that can hand a message to one subscription alone: its siblings do not see it.
+// That is how a message whose next attempt is far away leaves the process, and how a dead letter comes back.
+type Redeliverer interface {
+	// Redeliver stores ms for the subscription called name of topic, which exists, under Publish's rules for errors.
+	// They are delivered not before delay has passed, where the broker can wait; where it cannot, at once: pubsub writes
+	// the time into the message as well. A message that the broker has seen before is stored once more.
+	Redeliver(ctx context.Context, topic, name string, ms []Message, delay time.Duration) error
+}
+
+// Browser is implemented by brokers whose messages can be looked at without consuming them.
+type Browser interface {
+	// Browse returns at most n messages of topic in the order in which they were stored, from cursor on, and the cursor
+	// that follows. The empty cursor is the oldest message; no deliveries mean the end. What Remove took is left out.
+	Browse(ctx context.Context, topic, cursor string, n int) (ds []*Delivery, next string, err error)
+	// Remove takes ds, which Browse returned, away for good. Those that are gone already are no error.
+	Remove(ctx context.Context, topic string, ds []*Delivery) error
+}
+
+// Seeker is implemented by brokers that can move a subscription to another place in its topic.
+type Seeker interface {
+	// Seek makes the subscription called name of topic, which nobody may be receiving from, begin at to.
+	Seek(ctx context.Context, topic, name string, to Start) error
+}
+
+// Lag is what a subscription has still to do.
+type Lag struct {
+	Messages int64     // stored and not acknowledged, about
+	Oldest   time.Time // when the oldest of them was stored; zero for none, or where the broker does not say
+}
+
+// Lagger is implemented by subscriptions that know how far behind they are.
+type Lagger interface {
+	Lag(ctx context.Context) (Lag, error)
 }
