@@ -14,22 +14,42 @@ import (
 // (context.DeadlineExceeded even when the deadline is only near). Where fn was never called, it matches that alone.
 //
 // fn runs on the caller's goroutine, up to MaxAttempts times. Its context ends when it returns: what has to outlive
-// the call, such as a body still to be read, needs a context of its own. What fn returned from attempts before the
-// last is dropped, so fn releases it.
+// the call, such as a body still to be read, needs a context of its own. With Options.Hedge it may also run on another
+// goroutine at the same time, and Do returns when both have: fn must be safe for that, and listen to its context.
+//
+// What fn returned from attempts before the last, or from a try that was slower than the other, is dropped:
+// [DoReleasing] is for values that have to be released.
 func Do[T any](ctx context.Context, p *Policy, fn func(context.Context) (T, error)) (T, error) {
+	return DoReleasing(ctx, p, fn, nil)
+}
+
+// DoReleasing is [Do] for values that hold something, such as a response with a body. It calls release with each value
+// that fn returned and that is not returned to the caller, also where it came with an error, once, on the caller's
+// goroutine: before the next attempt, or before the call returns. Nil release is Do.
+func DoReleasing[T any](
+	ctx context.Context, p *Policy, fn func(context.Context) (T, error), release func(T),
+) (T, error) {
 	var v T
 	var err error
 	if ctx.Err() != nil {
 		return v, fmt.Errorf("resilience: policy %q: not called: %w", p.name, ended(ctx))
 	}
+	p.budget.earn()
 	deadline := p.deadline(ctx)
 	for n := 1; ; n++ {
 		pass, refusal := p.breaker.enter()
 		if refusal != nil {
 			return v, p.gaveUp(n-1, err, refusal)
 		}
+		if n > 1 && release != nil {
+			release(v)
+		}
 		var o Outcome
-		v, o, err = attempt(ctx, p, pass, deadline, fn)
+		if p.hedge == nil {
+			v, o, err = attempt(ctx, p, pass, deadline, fn)
+		} else {
+			v, o, err = hedged(ctx, p, pass, deadline, fn, release)
+		}
 		if o != Failure || n >= p.retry.MaxAttempts {
 			return v, err
 		}
@@ -39,7 +59,8 @@ func Do[T any](ctx context.Context, p *Policy, fn func(context.Context) (T, erro
 	}
 }
 
-// attempt calls fn once, and tells the breaker what came of it.
+// attempt calls fn once, and tells the breaker what came of it. ctx is the caller's, or ends when the other try of two
+// has won: then the outcome is Ignored, as if the caller had cancelled.
 func attempt[T any](
 	ctx context.Context, p *Policy, pass pass, deadline time.Time, fn func(context.Context) (T, error),
 ) (v T, o Outcome, err error) {

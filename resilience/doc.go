@@ -11,11 +11,13 @@
 // Outermost first:
 //
 //  1. the total time-out (Options.Timeout) bounds all attempts and the waits between them;
-//  2. retry (Options.Retry) makes another attempt after a failure, after a wait with jitter;
-//  3. the circuit breaker (Options.Breaker) sees every attempt, and refuses them while it is open;
-//  4. the time-out per attempt (Options.AttemptTimeout) bounds one call of the function.
+//  2. retry (Options.Retry) makes another attempt after a failure, after a wait with jitter, as far as the budget goes;
+//  3. hedge (Options.Hedge) sends a second try beside one that takes long: off unless asked for;
+//  4. the circuit breaker (Options.Breaker) sees every try, and refuses them while it is open;
+//  5. the time-out per attempt (Options.AttemptTimeout) bounds one call of the function.
 //
-// So a retried call counts once per attempt with the breaker, and a breaker that opens ends the retrying.
+// So a retried call counts once per try with the breaker, and a breaker that opens ends the retrying. Two tries beside
+// each other are one attempt: it failed when both did, and the slower one, which is cancelled, counts for nothing.
 //
 // # What counts as what
 //
@@ -31,8 +33,10 @@
 //     error of the dependency alike.
 //   - No wait is begun that the deadline would cut off.
 //   - An attempt that panics, or ends its goroutine, is a failure; the panic goes on to the caller.
-//   - A call that passes allocates nothing, but for the context of a time-out that is nearer than the caller's deadline.
-//   - The function runs on the caller's goroutine, and no goroutine is left behind.
+//   - A call that passes allocates nothing, but for the context of a time-out that is nearer than the caller's deadline,
+//     and for hedging.
+//   - The function runs on the caller's goroutine, but for a second try, and no goroutine is left behind.
+//   - Retries are at most a fifth of the calls, and one a second, apart from a burst of ten (RetryOptions.MaxRatio).
 //
 // # For servers
 //

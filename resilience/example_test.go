@@ -64,3 +64,11 @@ func ExamplePolicy_WithoutRetry() {
 	// false bad gateway
 	// true resilience: policy "payments": not called: circuit breaker open
 }
+
+func ExampleHedgeOptions() {
+	search := resilience.New("search", &resilience.Options{Hedge: &resilience.HedgeOptions{Quantile: 0.95}})
+	// Reads alone: the function may run twice at the same time.
+	hits, err := resilience.Do(context.Background(), search, func(context.Context) (int, error) { return 42, nil })
+	fmt.Println(hits, err)
+	// Output: 42 <nil>
+}

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 )
@@ -14,6 +15,8 @@ const (
 	defaultMinBackoff     = 100 * time.Millisecond
 	defaultMaxBackoff     = 2 * time.Second
 	defaultMaxRetryAfter  = 30 * time.Second
+	defaultRetryRatio     = 0.2
+	retryTrickle          = 1 // a second
 	defaultFailures       = 5
 	defaultOpenFor        = 5 * time.Second
 	defaultProbes         = 1
@@ -30,6 +33,9 @@ type Options struct {
 	// Retry says how often a failed attempt is repeated, and how long after. Its zero value means the defaults of its
 	// fields.
 	Retry RetryOptions
+	// Hedge says when a second try is sent beside one that takes long. Nil means never: the function would run twice at
+	// once, and the dependency do its work twice, which only their authors can allow.
+	Hedge *HedgeOptions
 	// Breaker says when the policy stops calling a dependency that fails. Its zero value means the defaults of its
 	// fields.
 	Breaker BreakerOptions
@@ -55,6 +61,10 @@ type RetryOptions struct {
 	// waited in addition to the back-off; an error that asks for more than MaxRetryAfter is returned at once, since
 	// coming earlier would only add to its load. Zero means 30s; negative means no bound.
 	MaxRetryAfter time.Duration
+	// MaxRatio bounds retries to that share of the calls, and one a second, apart from a burst of ten: an outage is not
+	// multiplied by MaxAttempts. A call that would exceed it ends with [ErrRetryBudget]. Zero means 0.2; negative means
+	// no bound.
+	MaxRatio float64
 }
 
 // BreakerOptions say when a [Policy] refuses calls. An open breaker refuses all of them with [ErrOpen] for OpenFor; then
@@ -75,7 +85,9 @@ type Policy struct {
 	timeout        time.Duration // 0 is none, here and below
 	attemptTimeout time.Duration
 	retry          RetryOptions
-	breaker        *breaker // nil is none
+	budget         *allowance // of retries; nil is no bound
+	hedge          *hedge     // nil is none
+	breaker        *breaker   // nil is none
 	classifier     func(error) Outcome
 }
 
@@ -94,7 +106,11 @@ func New(name string, o *Options) *Policy {
 			MaxBackoff:    orDefault(o.Retry.MaxBackoff, defaultMaxBackoff),
 			MaxRetryAfter: orDefault(o.Retry.MaxRetryAfter, defaultMaxRetryAfter),
 		},
+		hedge:      newHedge(o.Hedge),
 		classifier: o.Classify,
+	}
+	if ratio := o.Retry.MaxRatio; ratio >= 0 {
+		p.budget = newAllowance(cmp.Or(ratio, defaultRetryRatio), retryTrickle)
 	}
 	if p.classifier == nil {
 		p.classifier = classify
@@ -105,12 +121,20 @@ func New(name string, o *Options) *Policy {
 	return p
 }
 
-// WithoutRetry returns a policy that makes one attempt and shares everything else with p, the breaker above all. It
-// is for calls that must not be sent twice, such as a POST without an idempotency key. Make it once, beside p.
+// WithoutRetry returns a policy that makes one attempt of one try, and shares everything else with p, the breaker above
+// all. It is for calls that must not be sent twice, such as a POST without an idempotency key. Make it once, beside p.
 func (p *Policy) WithoutRetry() *Policy {
-	once := *p
+	once := *p.WithoutHedge()
 	once.retry.MaxAttempts = 1
 	return &once
+}
+
+// WithoutHedge returns a policy that never has two tries under way, and shares everything else with p. It is for calls
+// that may be repeated, but not at the same time. Make it once, beside p.
+func (p *Policy) WithoutHedge() *Policy {
+	single := *p
+	single.hedge = nil
+	return &single
 }
 
 // orDefault returns def for zero, and zero, which stands for none from here on, for a negative v.

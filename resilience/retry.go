@@ -26,6 +26,9 @@ func (p *Policy) wait(ctx context.Context, n int, deadline time.Time, cause erro
 	if refusal := p.breaker.refusal(delay); refusal != nil {
 		return p.gaveUp(n, cause, refusal)
 	}
+	if !p.budget.spend() {
+		return p.gaveUp(n, cause, ErrRetryBudget)
+	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

@@ -49,5 +49,6 @@
 //
 // # What it does not do
 //
-// No hedging (the library has none in its service config), no xDS.
+// No hedging: the library has none in its service config, and of a policy it is left out, because both tries would write
+// the caller's one reply and the targets of its call options. No xDS.
 package grpcclient

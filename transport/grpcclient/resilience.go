@@ -19,7 +19,8 @@ func newPolicies(p *resilience.Policy, idempotent []string) policies {
 	if p == nil {
 		return policies{}
 	}
-	ps := policies{repeat: p, once: p.WithoutRetry(), idempotent: make(map[string]bool, len(idempotent))}
+	// The caller's reply and call options are written by one call at a time: no two beside each other.
+	ps := policies{repeat: p.WithoutHedge(), once: p.WithoutRetry(), idempotent: make(map[string]bool, len(idempotent))}
 	for _, name := range idempotent {
 		ps.idempotent[name] = true
 	}

@@ -46,6 +46,10 @@
 // Retry-After of the response, in seconds or as a date, is waited for, up to the policy's MaxRetryAfter; where it asks
 // for more, the response is the answer.
 //
+// Where the policy hedges (resilience.Options.Hedge), a request that may be sent again is sent a second time beside a
+// first try that takes long. Each try has a span and a token of its own; the slower one is cancelled, and its response
+// closed. Two tries end when a response's header is there, not with the body.
+//
 // The policy's time for an attempt ends with the response's header, that of the whole call with its body. A redirect is
 // a call of its own to the policy.
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/mainstay-go/mainstay/resilience"
@@ -68,7 +69,7 @@ func Guard(policy *resilience.Policy) func(base http.RoundTripper) http.RoundTri
 // policies are those of one dependency.
 type policies struct {
 	full *resilience.Policy // nil is none
-	once *resilience.Policy // without retry
+	once *resilience.Policy // without retry, and without hedging
 }
 
 // guard sends each request under a policy.
@@ -91,16 +92,11 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !repeatable(r) {
 		policy = p.once
 	}
-	n := 0
-	var last *http.Response
-	resp, err := resilience.Do(r.Context(), policy, func(ctx context.Context) (*http.Response, error) {
-		discard(last)
-		resp, err := g.attempt(ctx, r, n)
-		n++
-		last = resp
-		return resp, err
-	})
-	if n == 0 {
+	var sent atomic.Int32 // two at a time where the policy hedges
+	resp, err := resilience.DoReleasing(r.Context(), policy, func(ctx context.Context) (*http.Response, error) {
+		return g.attempt(ctx, r, int(sent.Add(1))-1)
+	}, discard)
+	if sent.Load() == 0 {
 		closeBody(r)
 	}
 	if err == nil {
