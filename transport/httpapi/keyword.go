@@ -27,8 +27,8 @@ type keyword struct {
 
 // keywords are in the order in which violations of one value are reported.
 var keywords = []keyword{
-	{"minLength", false, lengthRule(func(n, bound int) bool { return n >= bound }, "must be at least %d characters long")},
-	{"maxLength", false, lengthRule(func(n, bound int) bool { return n <= bound }, "must be at most %d characters long")},
+	{"minLength", false, lengthRule(atLeast, "must be at least %d characters long")},
+	{"maxLength", false, lengthRule(atMost, "must be at most %d characters long")},
 	{"pattern", false, patternRule},
 	{"format", false, formatRule},
 	{"enum", false, enumRule},
@@ -234,7 +234,15 @@ var (
 func isString(t reflect.Type) bool { return t.Kind() == reflect.String && !readsItself(t) }
 
 // lengthRule counts characters as RFC 8259 does: code points.
-func lengthRule(fits func(n, bound int) bool, says string) func(reflect.Type, string) (rule, error) {
+// atLeast reports whether s has n characters or more. A character has one to four bytes: few texts have to be counted.
+func atLeast(s string, n int) bool {
+	return len(s) > utf8.UTFMax*(n-1) || utf8.RuneCountInString(s) >= n
+}
+
+// atMost reports whether s has n characters or fewer.
+func atMost(s string, n int) bool { return len(s) <= n || utf8.RuneCountInString(s) <= n }
+
+func lengthRule(fits func(s string, bound int) bool, says string) func(reflect.Type, string) (rule, error) {
 	return func(t reflect.Type, arg string) (rule, error) {
 		bound, err := strconv.ParseUint(arg, 10, 31)
 		switch {
@@ -245,7 +253,7 @@ func lengthRule(fits func(n, bound int) bool, says string) func(reflect.Type, st
 		}
 		n := int(bound)
 		return rule{
-			holds: func(v reflect.Value) bool { return fits(utf8.RuneCountInString(v.String()), n) },
+			holds: func(v reflect.Value) bool { return fits(v.String(), n) },
 			says:  fmt.Sprintf(says, n),
 		}, nil
 	}

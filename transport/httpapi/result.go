@@ -276,7 +276,7 @@ func (p *resultPlan) writeJSON(w http.ResponseWriter, status int, v reflect.Valu
 		w.WriteHeader(status)
 		return nil
 	}
-	h.Set("Content-Length", strconv.Itoa(e.buf.Len()))
+	h["Content-Length"] = []string{strconv.Itoa(e.buf.Len())}
 	w.WriteHeader(status)
 	_, _ = w.Write(e.buf.Bytes())
 	return nil
