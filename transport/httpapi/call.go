@@ -38,8 +38,8 @@ func (e *Endpoint[Req, Res]) Call(ctx context.Context, c Caller, req Req) (Res, 
 }
 
 func (e *Endpoint[Req, Res]) call(ctx context.Context, c Caller, req *Req) (res Res, err error) {
-	if e.result.redirects() {
-		ctx = outcall.NewContext(ctx, outcall.Call{Redirects: true})
+	if c := (outcall.Call{Redirects: e.result.redirects(), Bounded: e.maxResponse != 0}); c != (outcall.Call{}) {
+		ctx = outcall.NewContext(ctx, c)
 	}
 	r, err := e.request(ctx, reflect.ValueOf(req))
 	if err != nil {

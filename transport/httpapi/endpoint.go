@@ -31,8 +31,8 @@ type EndpointOptions struct {
 	// MaxBody bounds the request's body in bytes. Zero means the server's limit, or 1 MiB where no httpserver.Server
 	// set one; negative means no limit.
 	MaxBody int64
-	// MaxResponse bounds in bytes what Call reads of a response. Zero means 8 MiB, and no limit for a result that is an
-	// io.ReadCloser; negative means no limit.
+	// MaxResponse bounds in bytes what Call reads of a response, in place of the client's own limit. Zero means 8 MiB, and
+	// no limit but the client's for a result that is an io.ReadCloser; negative means no limit.
 	MaxResponse int64
 	// Strict refuses a JSON body that has a member which the request type does not know, in exactly that case, or that
 	// has a member twice, and a form with a name that it does not know. The default ignores what is not known.

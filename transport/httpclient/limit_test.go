@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/mainstay-go/mainstay/transport/httpapi"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
 )
 
@@ -123,5 +124,30 @@ func TestASwitchedConnectionStaysOne(t *testing.T) {
 	fmt.Fprintln(w, "hello")
 	if line, err := bufio.NewReader(resp.Body).ReadString('\n'); line != "echo hello\n" {
 		t.Errorf("got %q, %v; want echo hello", line, err)
+	}
+}
+
+func TestAnEndpointsOwnLimitIsTheLimit(t *testing.T) {
+	type text struct {
+		Text string `json:"text"`
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"text":%q}`, strings.Repeat("x", 1000))
+	}))
+	defer srv.Close()
+	c := httpclient.New(srv.URL, &httpclient.Options{MaxResponse: 100, Registerer: prometheus.NewRegistry()})
+	defer c.CloseIdleConnections()
+	for name, tt := range map[string]struct {
+		limit int64
+		fits  bool
+	}{"Larger": {2000, true}, "None": {-1, true}, "TheClients": {0, false}, "Smaller": {50, false}} {
+		t.Run(name, func(t *testing.T) {
+			e := httpapi.NewEndpoint[struct{}, text]("GET /", &httpapi.EndpointOptions{MaxResponse: tt.limit})
+			got, err := e.Call(t.Context(), c, struct{}{})
+			if (err == nil) != tt.fits || tt.fits && len(got.Text) != 1000 {
+				t.Errorf("got %d characters, %v; want all of them: %v", len(got.Text), err, tt.fits)
+			}
+		})
 	}
 }

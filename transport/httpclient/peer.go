@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,13 +74,6 @@ type operation struct {
 	method   method
 	spanName string
 	outcomes atomic.Pointer[[]*outcome] // the slice is never written once it is here: servers answer with few statuses
-}
-
-// outcome is one way in which an operation ended.
-type outcome struct {
-	status    int    // 0 where there was no response
-	errorType string // "" for a success
-	series    *metrics.Series
 }
 
 func newPeers(reg prometheus.Registerer) (*peers, error) {
@@ -191,53 +183,6 @@ func spanName(m method, template string) string {
 		return name
 	}
 	return name + " " + template
-}
-
-// noStatus stands for what is no status of HTTP (RFC 9110, 15): a server may invent any number.
-const noStatus = 999
-
-// outcome returns that of op by the status of a response, or 0 and the type of an error.
-func (p *peers) outcome(op *operation, status int, errorType string) *outcome {
-	if status != 0 && (status < 100 || status > 599) {
-		status = noStatus
-	}
-	if out := find(*op.outcomes.Load(), status, errorType); out != nil {
-		return out
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list := *op.outcomes.Load()
-	if out := find(list, status, errorType); out != nil {
-		return out
-	}
-	out := &outcome{status: status, errorType: errorType}
-	label := statusLabel(status)
-	if status >= 400 {
-		out.errorType = label
-	}
-	out.series = p.red.With(op.method.String(), op.peer.address, op.peer.port, op.template, label, out.errorType)
-	list = append(slices.Clip(list), out)
-	op.outcomes.Store(&list)
-	return out
-}
-
-func find(list []*outcome, status int, errorType string) *outcome {
-	for _, out := range list {
-		if out.status == status && (status > 0 || out.errorType == errorType) {
-			return out
-		}
-	}
-	return nil
-}
-
-func statusLabel(status int) string {
-	switch status {
-	case 0:
-		return ""
-	case noStatus:
-		return metrics.Other
-	}
-	return strconv.Itoa(status)
 }
 
 // addressOf returns the server that u names. The port is 0 where neither u nor its scheme tells it.

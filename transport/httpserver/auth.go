@@ -8,7 +8,6 @@ import (
 
 	"github.com/mainstay-go/mainstay/auth"
 	"github.com/mainstay-go/mainstay/transport"
-	"github.com/mainstay-go/mainstay/transport/internal/problem"
 	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
@@ -125,24 +124,4 @@ func isPublic(h http.Handler, r *http.Request) bool {
 	}
 	marked, ok := found.(interface{ Access() transport.Access })
 	return ok && marked.Access() == transport.Public
-}
-
-// refuse answers for err: 401 for a missing or bad credential, always with the same body, 503 for one that could not
-// be checked.
-func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	switch {
-	case errors.Is(err, errNoCredential):
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	case errors.Is(err, auth.ErrInvalidToken):
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	case reqstate.CallerLeft(r.Context()):
-		problem.Write(w, r, statusCallerLeft, transport.Errorf(transport.Canceled, "the caller went away"))
-		return
-	default:
-		problem.Write(w, r, http.StatusServiceUnavailable,
-			transport.Errorf(transport.Unavailable, "credentials cannot be checked now"))
-		return
-	}
-	problem.Write(w, r, http.StatusUnauthorized,
-		transport.Errorf(transport.Unauthenticated, "valid credentials are required"))
 }

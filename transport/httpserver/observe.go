@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/metrics"
-	"github.com/mainstay-go/mainstay/tracing/correlation"
 	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
@@ -39,6 +38,8 @@ type ObserveOptions struct {
 	// Nil means that everybody's correlation ID and trace are continued, and X-Trace-Sample does nothing. A trace that is
 	// continued is kept if its caller says so (traceparent's sampled flag): set Trust where strangers call.
 	Trust func(*http.Request) bool
+	// Proxies finds the client.address of spans. Nil means that it is the address of whoever is connected.
+	Proxies *Proxies
 	// Route names the route of a request, such as "/users/{id}", for routers that do not set Request.Pattern. It is
 	// asked once the handler has returned, with the request that the handler got: a router that hands a copy on is asked
 	// by a middleware inside of it, such as chi's Use takes. It must not return paths: past 1,000 different routes it is
@@ -82,6 +83,7 @@ type observer struct {
 	quiet      func(*http.Request) bool
 	logEvery   int
 	trust      func(*http.Request) bool
+	proxies    *Proxies
 
 	auth    *authenticator // nil checks nobody
 	open    bool           // the options said Unauthenticated
@@ -112,6 +114,10 @@ func newObserver(o ObserveOptions) (*observer, error) {
 		quiet:      o.Quiet,
 		logEvery:   o.LogEvery,
 		trust:      o.Trust,
+		proxies:    o.Proxies,
+	}
+	if obs.proxies == nil {
+		obs.proxies = &Proxies{}
 	}
 	if obs.propagator == nil {
 		obs.propagator = propagation.TraceContext{}
@@ -196,17 +202,7 @@ func (o *observer) begin(x *exchange, r *http.Request) context.Context {
 	if o.tracer == nil {
 		return &x.state
 	}
-	trusted := o.trust == nil || o.trust(r)
-	if trusted {
-		x.recorder.echo[0] = correlation.FromHeader(r.Header)
-	} else {
-		x.recorder.echo[0] = correlation.New()
-	}
-	ctx := correlation.NewContext(&x.state, x.recorder.echo[0])
-	// Without room for more: what a handler adds is not written here.
-	x.recorder.w.Header()[correlation.Header] = x.recorder.echo[:1:1]
-	x.quiet = o.quiet != nil && o.quiet(r)
-	return o.startSpan(ctx, x, r, trusted)
+	return o.adopt(x, r)
 }
 
 // authenticate makes the request that the handler gets, with its verified caller, if any, or says why it gets none.

@@ -101,10 +101,12 @@ type Options struct {
 	Propagator propagation.TextMapPropagator
 	// Registerer gets the metrics. Nil means prometheus.DefaultRegisterer.
 	Registerer prometheus.Registerer
-	// Trust, Route, Quiet and LogEvery are those of [ObserveOptions]. Nil and zero mean that everybody's correlation ID
-	// and trace are continued, that routes come from the mux and its endpoints, and that every request has a span and
-	// an access log line; negative LogEvery means lines for requests that fail alone.
+	// Trust, Proxies, Route, Quiet and LogEvery are those of [ObserveOptions]. Nil and zero mean that everybody's
+	// correlation ID and trace are continued, that the client is whoever is connected, that routes come from the mux and
+	// its endpoints, and that every request has a span and an access log line; negative LogEvery means lines for requests
+	// that fail alone.
 	Trust    func(*http.Request) bool
+	Proxies  *Proxies
 	Route    func(*http.Request) string
 	Quiet    func(*http.Request) bool
 	LogEvery int
@@ -142,6 +144,6 @@ func (o Options) withDefaults() Options {
 func (o Options) observe() ObserveOptions {
 	return ObserveOptions{
 		Logger: o.Logger, TracerProvider: o.TracerProvider, Propagator: o.Propagator, Registerer: o.Registerer,
-		Trust: o.Trust, Route: o.Route, Quiet: o.Quiet, LogEvery: o.LogEvery,
+		Trust: o.Trust, Proxies: o.Proxies, Route: o.Route, Quiet: o.Quiet, LogEvery: o.LogEvery,
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/mainstay-go/mainstay/transport"
-	"github.com/mainstay-go/mainstay/transport/internal/problem"
-	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
 // Limiter says whether one more request of a key may pass, as *resilience.Limiter does.
@@ -96,17 +94,6 @@ func (l *rateLimit) state(left int, wait time.Duration) string {
 	}
 	return string(b)
 }
-
-// decline answers a request that is not served, and tells the access log.
-func decline(w http.ResponseWriter, r *http.Request, status int, err *transport.Error) {
-	if state := reqstate.From(r.Context()); state != nil {
-		state.Fail(err)
-	}
-	problem.Write(w, r, status, err)
-}
-
-// seconds rounds up: a client that comes a moment too early comes in vain.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // quoted is a string of RFC 9651, 3.3.3.
 func quoted(s string) string {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/mainstay-go/mainstay/transport/internal/reqstate"
 )
 
 // Server is a Runner: it serves from Run on until Run's context ends. Its methods are safe for concurrent use.

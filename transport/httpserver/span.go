@@ -13,8 +13,6 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/mainstay-go/mainstay/transport"
 )
 
 // samplingPriority is what the sampler of package tracing looks for. The name is OpenTracing's.
@@ -70,7 +68,7 @@ func (o *observer) startSpan(ctx context.Context, x *exchange, r *http.Request, 
 	ctx, x.span.Span = o.tracer.Start(ctx, x.method.spanName(), options...)
 	x.span.ours = true
 	if x.span.IsRecording() {
-		x.span.SetAttributes(requestAttributes(x.method, r)...)
+		x.span.SetAttributes(requestAttributes(x.method, r, o.proxies)...)
 	}
 	return ctx
 }
@@ -81,11 +79,6 @@ func (o *observer) startSpan(ctx context.Context, x *exchange, r *http.Request, 
 func isServer(s trace.Span) bool {
 	k, ok := s.(interface{ SpanKind() trace.SpanKind })
 	return ok && k.SpanKind() == trace.SpanKindServer && s.IsRecording()
-}
-
-func forced(h http.Header) bool {
-	v := h[transport.HeaderTraceSample]
-	return len(v) == 1 && v[0] == "1"
 }
 
 // endSpan gives the span what is known now. One of somebody else's gets the same, and goes on.
@@ -127,7 +120,7 @@ func (c carrier) Get(key string) string {
 	return ""
 }
 
-func requestAttributes(m method, r *http.Request) []attribute.KeyValue {
+func requestAttributes(m method, r *http.Request, proxies *Proxies) []attribute.KeyValue {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
@@ -144,7 +137,10 @@ func requestAttributes(m method, r *http.Request) []attribute.KeyValue {
 		attrs = append(attrs, semconv.ServerPort(port))
 	}
 	if host, port := splitHostPort(r.RemoteAddr); host != "" {
-		attrs = append(attrs, semconv.NetworkPeerAddress(host), semconv.NetworkPeerPort(port), semconv.ClientAddress(host))
+		attrs = append(attrs, semconv.NetworkPeerAddress(host), semconv.NetworkPeerPort(port))
+	}
+	if client := proxies.ClientAddr(r); client.IsValid() {
+		attrs = append(attrs, semconv.ClientAddress(client.String()))
 	}
 	if v, ok := strings.CutPrefix(r.Proto, "HTTP/"); ok {
 		attrs = append(attrs, semconv.NetworkProtocolVersion(strings.TrimSuffix(v, ".0")))

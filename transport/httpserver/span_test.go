@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -104,4 +105,33 @@ func TestSpanOfAnotherInstrumentation(t *testing.T) {
 			t.Errorf("%d spans, want none", len(spans))
 		}
 	})
+}
+
+func TestSpanNamesTheClient(t *testing.T) {
+	for name, tt := range map[string]struct {
+		proxies *httpserver.Proxies
+		want    string
+	}{
+		"IsWhoeverIsConnected":            {nil, "192.0.2.1"},
+		"IsBehindATrustedProxy":           {&httpserver.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, "203.0.113.7"},
+		"IsTheProxyWhereNobodyTrustsThat": {&httpserver.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, "192.0.2.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obs := newObserved()
+			o := obs.options()
+			o.Proxies = tt.proxies
+			h := httpserver.Observe(o)(http.NewServeMux())
+			r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
+			r.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			attrs := obs.spans.GetSpans()[0].Attributes
+			for _, want := range []attribute.KeyValue{
+				attribute.String("client.address", tt.want), attribute.String("network.peer.address", "192.0.2.1"),
+			} {
+				if !slices.Contains(attrs, want) {
+					t.Errorf("attributes %v, want %v", attrs, want)
+				}
+			}
+		})
+	}
 }

@@ -7,6 +7,7 @@ import "context"
 type Call struct {
 	Redirects bool // a redirect is the answer, and is not followed
 	Stream    bool // the answer goes on for as long as it lasts: a client's time-out ends with its header
+	Bounded   bool // the answer's body has a limit of its own, which may be none: a client's does not hold
 }
 
 type key struct{}
