@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # How long `make fuzz` spends on one target, and which group `make bench` runs.
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
 GROUP ?= http
 
 # Tools are run at these versions and are in no go.mod of ours.
@@ -61,7 +61,7 @@ bench-smoke: ## Run each group of benchmarks for a moment
 	done
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for a while: make fuzz FUZZTIME=10s
+fuzz: ## Run every fuzz target for a while: make fuzz FUZZTIME=60s
 	@git grep -n '^func Fuzz' -- '*_test.go' | sed -E 's/^([^:]*)\/[^:]*:[0-9]+:func (Fuzz[A-Za-z0-9_]*).*/\1 \2/' | \
 	while read -r dir name; do \
 		echo "== $$dir: $$name"; \
