@@ -21,7 +21,6 @@ var (
 	errInt   = errors.New("must be an integer")
 	errUint  = errors.New("must be an integer of 0 or more")
 	errFloat = errors.New("must be a number")
-	errRange = errors.New("is out of range")
 )
 
 // isText reports whether t writes and reads itself as text.
@@ -99,7 +98,7 @@ func setBool(v reflect.Value, s string) error {
 func setInt(v reflect.Value, s string) error {
 	n, err := strconv.ParseInt(s, 10, v.Type().Bits())
 	if err != nil {
-		return numberError(err, errInt)
+		return numberError(err, v.Type(), errInt)
 	}
 	v.SetInt(n)
 	return nil
@@ -108,7 +107,7 @@ func setInt(v reflect.Value, s string) error {
 func setUint(v reflect.Value, s string) error {
 	n, err := strconv.ParseUint(s, 10, v.Type().Bits())
 	if err != nil {
-		return numberError(err, errUint)
+		return numberError(err, v.Type(), errUint)
 	}
 	v.SetUint(n)
 	return nil
@@ -117,7 +116,7 @@ func setUint(v reflect.Value, s string) error {
 func setFloat(v reflect.Value, s string) error {
 	n, err := strconv.ParseFloat(s, v.Type().Bits())
 	if err != nil {
-		return numberError(err, errFloat)
+		return numberError(err, v.Type(), errFloat)
 	}
 	if n-n != 0 {
 		return errFloat // JSON has no infinity and no NaN, and neither is in any range
@@ -126,9 +125,9 @@ func setFloat(v reflect.Value, s string) error {
 	return nil
 }
 
-func numberError(err, syntax error) error {
+func numberError(err error, t reflect.Type, syntax error) error {
 	if errors.Is(err, strconv.ErrRange) {
-		return errRange
+		return errors.New("must be " + inWords(t))
 	}
 	return syntax
 }

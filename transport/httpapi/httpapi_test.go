@@ -220,7 +220,7 @@ func TestHandlerRefuses(t *testing.T) {
 		{name: "QueryTwice", c: lenient, path: "/things/1/2?ratio=1&ratio=2", status: 400,
 			detail: "ratio: must be there once"},
 		{name: "PathNoNumber", c: lenient, path: "/things/1/x", status: 400, detail: "n: must be an integer"},
-		{name: "PathOutOfRange", c: lenient, path: "/things/1/128", status: 400, detail: "n: is out of range"},
+		{name: "PathOutOfRange", c: lenient, path: "/things/1/128", status: 400, detail: "n: must be an integer from -128 to 127"},
 		{name: "SeveralAtOnce", c: lenient, path: "/things/1/x?since=y", status: 400, detail: "since: is malformed"},
 		{name: "BrokenQuery", c: lenient, path: "/things/1/2?a=%zz", status: 400, detail: "query is malformed"},
 		{name: "NoJSON", c: lenient, body: `a=b`, header: []string{"Content-Type", "text/plain"}, status: 415},

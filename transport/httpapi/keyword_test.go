@@ -179,10 +179,10 @@ func TestViolationsOfOtherTypes(t *testing.T) {
 	}{
 		{"AllOfThem", "?page=6",
 			`{"name":1,"NAME":null,"count":256,"items":[{"sku":"a"},{"sku":[]},3],"ratio":0,"text":"1"}`, []string{
-				"page: must be at most 5", "/name: must be a string", "/count: must be an integer in range",
+				"page: must be at most 5", "/name: must be a string", "/count: must be an integer from 0 to 255",
 				"/items/1/sku: must be a string", "/items/2: must be an object", "/ratio: must be at least 1"}},
 		{"WhatIsMissingBeside", "", `{"items":[{"next":{"sku":1}}],"ratio":"x"}`, []string{
-			"/items/0/next/sku: must be a string", "/ratio: must be a number in range",
+			"/items/0/next/sku: must be a string", "/ratio: must be a number from -1.7e308 to 1.7e308",
 			"/name: must be at least 1 characters long", "/items/0/sku: is required"}},
 		{"NothingBelowWhatIsNoObject", "", `{"name":"n","ratio":1,"items":{"a":[]}}`, []string{"/items: must be an array"}},
 		{"TheBody", "?page=x", `"x"`, []string{"page: must be an integer", ": must be an object"}},
