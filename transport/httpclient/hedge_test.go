@@ -272,3 +272,63 @@ func TestHedgeOnRealSockets(t *testing.T) {
 		t.Errorf("no answers, %d callers left", left.Load())
 	}
 }
+
+// The winner's body is whole long after both tries have ended, over both protocols and with all stages around.
+func TestHedgeLeavesTheWinnersBody(t *testing.T) {
+	const size = 512 << 10
+	for name, protocol := range map[string]func(*http.Protocols, bool){
+		"HTTP1": (*http.Protocols).SetHTTP1, "HTTP2": (*http.Protocols).SetUnencryptedHTTP2,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var protocols http.Protocols
+				protocol(&protocols, true)
+				var tries, left atomic.Int64
+				ln := pipenet.New()
+				srv := &http.Server{Protocols: &protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					delay := 10 * time.Millisecond
+					if r.URL.Path == "/slow" {
+						delay = []time.Duration{20 * time.Millisecond, 200 * time.Millisecond}[tries.Add(1)%2]
+					}
+					select {
+					case <-time.After(delay):
+						_, _ = w.Write(make([]byte, size))
+					case <-r.Context().Done():
+						left.Add(1)
+					}
+				})}
+				go srv.Serve(ln)
+				base := ln.Transport()
+				base.Protocols = &protocols
+				c := httpclient.New("http://x", &httpclient.Options{
+					Base: base, Registerer: prometheus.NewRegistry(), Policy: hedging(resilience.Options{}),
+				})
+				get := func(path string) *http.Response {
+					resp, err := c.Do(request(t, t.Context(), "GET", path, nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return resp
+				}
+				for range 19 {
+					read(t, get("/"))
+				}
+				const runs = 20
+				for range runs {
+					tries.Store(0) // the first try is the slow one
+					resp := get("/slow")
+					time.Sleep(50 * time.Millisecond)
+					if n := left.Swap(0); n != 1 {
+						t.Fatalf("%d tries were cancelled 50ms after the answer, want the slower one", n)
+					}
+					time.Sleep(450 * time.Millisecond)
+					if n := len(read(t, resp)); n != size {
+						t.Fatalf("%d bytes, want %d", n, size)
+					}
+				}
+				base.CloseIdleConnections()
+				srv.Close()
+			})
+		})
+	}
+}
