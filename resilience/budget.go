@@ -30,7 +30,7 @@ type allowance struct {
 }
 
 func newAllowance(ratio float64, trickle int64) *allowance {
-	a := &allowance{ratio: int64(ratio * token), trickle: trickle * token, start: time.Now()}
+	a := &allowance{ratio: int64(min(ratio, burst) * token), trickle: trickle * token, start: time.Now()}
 	a.tokens.Store(burst * token)
 	return a
 }
@@ -58,7 +58,7 @@ func (a *allowance) spend() bool {
 	}
 	if seconds, paid := int64(time.Since(a.start)/time.Second), a.paid.Load(); seconds > paid &&
 		a.paid.CompareAndSwap(paid, seconds) {
-		a.add(min(seconds-paid, burst) * a.trickle)
+		a.add((seconds - paid) * a.trickle)
 	}
 	for {
 		have := a.tokens.Load()

@@ -3,6 +3,7 @@ package resilience_test
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -101,6 +102,18 @@ func TestRetryBudget(t *testing.T) {
 				t.Errorf("of another policy: got %v, want %v itself", err, errDown)
 			}
 		})
+	})
+	t.Run("TakesAnyRatio", func(t *testing.T) {
+		for _, ratio := range []float64{1e-9, 1, 1e300, math.Inf(1), math.NaN()} {
+			p := eager(resilience.Options{Retry: resilience.RetryOptions{MaxRatio: ratio}})
+			for range 100 {
+				_ = call(t.Context(), p, errDown)
+			}
+			err := call(t.Context(), p, errDown)
+			if got, want := errors.Is(err, resilience.ErrRetryBudget), ratio < 2; got != want {
+				t.Errorf("%v: got %v, want that the budget is spent: %t", ratio, err, want)
+			}
+		}
 	})
 	t.Run("NegativeIsNone", func(t *testing.T) {
 		p := eager(resilience.Options{Retry: resilience.RetryOptions{MaxRatio: -1}})

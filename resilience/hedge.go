@@ -30,8 +30,11 @@ const (
 	defaultHedgeRatio = 0.1
 )
 
-// errOtherWon is the cause with which the slower try's context ends.
-var errOtherWon = errors.New("resilience: the other try was faster")
+// The causes with which the context of the other try ends.
+var (
+	errOtherWon = errors.New("resilience: the other try was faster")
+	errBroken   = errors.New("resilience: the other try panicked or ended its goroutine")
+)
 
 // hedge is what the tries of one policy have in common.
 type hedge struct {
@@ -148,8 +151,12 @@ func (r *race[T]) second(ctx context.Context, p *Policy, deadline time.Time, fn 
 		return
 	}
 	r.ran = true
-	// It belongs to the caller, whose goroutine this is not.
-	defer func() { r.panicked = recover() }()
+	defer func() {
+		// It belongs to the caller, whose goroutine this is not, and who is not to wait for an answer that is of no use.
+		if r.panicked = recover(); !r.returned {
+			r.lose(errBroken)
+		}
+	}()
 	r.v, r.o, r.err = attempt(ctx, p, pass, deadline, fn)
 	r.returned = true
 	r.ended(2, r.o)
@@ -166,7 +173,7 @@ func (r *race[T]) wait() {
 // settle ends the race on the caller's goroutine.
 func (r *race[T]) settle(release func(T)) {
 	if r.timer != nil {
-		r.lose(errOtherWon)
+		r.lose(errBroken)
 		r.wait()
 	}
 	switch {

@@ -224,10 +224,11 @@ func TestHedgeGivesTheCallerWhatASecondTryDoes(t *testing.T) {
 	hang := takes(time.Hour, 1, nil)
 	t.Run("Panic", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := hedging(t, resilience.Options{AttemptTimeout: time.Second})
+			p := hedging(t, resilience.Options{})
+			start := time.Now()
 			defer func() {
-				if v := recover(); v != "second" {
-					t.Errorf("recovered %v, want second", v)
+				if v, took := recover(), time.Since(start); v != "second" || took != usual {
+					t.Errorf("recovered %v after %v, want second at once, after %v", v, took, usual)
 				}
 			}()
 			s := inOrder(hang, func(context.Context) (int, error) { panic("second") })
@@ -237,8 +238,8 @@ func TestHedgeGivesTheCallerWhatASecondTryDoes(t *testing.T) {
 	})
 	t.Run("Goexit", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := hedging(t, resilience.Options{AttemptTimeout: time.Second})
-			returned := false
+			p := hedging(t, resilience.Options{})
+			returned, start := false, time.Now()
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				s := inOrder(hang, func(context.Context) (int, error) { runtime.Goexit(); return 0, nil })
@@ -246,18 +247,18 @@ func TestHedgeGivesTheCallerWhatASecondTryDoes(t *testing.T) {
 				returned = true
 			})
 			wg.Wait()
-			if returned {
-				t.Error("Do returned, want that its goroutine ended")
+			if took := time.Since(start); returned || took != usual {
+				t.Errorf("Do returned: %t, after %v, want that its goroutine ended at once, after %v", returned, took, usual)
 			}
 		})
 	})
 	t.Run("PanicOfTheFirstLeavesNoSecond", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := hedging(t, resilience.Options{})
-			released := 0
+			released, start := 0, time.Now()
 			defer func() {
-				if v := recover(); v != "first" || released != -2 {
-					t.Errorf("recovered %v having released %d, want first and -2", v, released)
+				if v, took := recover(), time.Since(start); v != "first" || released != -2 || took != time.Second {
+					t.Errorf("recovered %v having released %d after %v, want first and -2 at once, after 1s", v, released, took)
 				}
 			}()
 			s := inOrder(func(context.Context) (int, error) { time.Sleep(time.Second); panic("first") }, takes(time.Hour, 2, nil))
@@ -300,6 +301,44 @@ func TestHedgeLearnsFromTheSlowerTry(t *testing.T) {
 		}
 		if took < 5*usual {
 			t.Errorf("after 50 slow calls: the second try is sent after %v, want 50ms or more", took)
+		}
+	})
+}
+
+// An error that comes quickly says nothing of how long an answer takes: where it counted, a dependency that refuses
+// for a while would be hedged at once when it works again.
+func TestHedgeLearnsNothingFromFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := hedging(t, resilience.Options{
+			Retry: resilience.RetryOptions{MaxAttempts: -1}, Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
+		})
+		for range 1000 {
+			_ = call(t.Context(), p, errDown)
+		}
+		start := time.Now()
+		s := inOrder(takes(time.Hour, 1, nil), takes(0, 2, nil))
+		if _, err := resilience.Do(t.Context(), p, s.do); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != usual {
+			t.Errorf("after 1000 quick failures: the second try is sent after %v, want %v as before", took, usual)
+		}
+	})
+}
+
+func TestHedgeEndsTheContextOfEachTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := hedging(t, resilience.Options{Timeout: -1, AttemptTimeout: -1, Retry: resilience.RetryOptions{MaxAttempts: -1}})
+		var mu sync.Mutex
+		var seen []context.Context
+		_, _ = resilience.Do(t.Context(), p, func(ctx context.Context) (int, error) {
+			mu.Lock()
+			seen = append(seen, ctx)
+			mu.Unlock()
+			return takes(2*usual, 0, errDown)(ctx)
+		})
+		if len(seen) != 2 || seen[0].Err() == nil || seen[1].Err() == nil {
+			t.Errorf("%d tries, want the contexts of two, both ended", len(seen))
 		}
 	})
 }

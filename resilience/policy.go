@@ -63,7 +63,7 @@ type RetryOptions struct {
 	MaxRetryAfter time.Duration
 	// MaxRatio bounds retries to that share of the calls, and one a second, apart from a burst of ten: an outage is not
 	// multiplied by MaxAttempts. A call that would exceed it ends with [ErrRetryBudget]. Zero means 0.2; negative means
-	// no bound.
+	// no bound, more than 10 means 10.
 	MaxRatio float64
 }
 

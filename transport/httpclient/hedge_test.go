@@ -165,6 +165,8 @@ func (f *fixture) wantHedged(t *testing.T, h *slowFirst, body string, waited tim
 type tied struct {
 	delay atomic.Int64
 	open  atomic.Int64
+	fails atomic.Bool // every other one
+	n     atomic.Int64
 }
 
 func (b *tied) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -176,7 +178,11 @@ func (b *tied) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	b.open.Add(1)
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: &counted{strings.NewReader("answer"), b}}, nil
+	status := 200
+	if b.n.Add(1)%2 == 0 && b.fails.Load() {
+		status = 503
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Request: r, Body: &counted{strings.NewReader("answer"), b}}, nil
 }
 
 type counted struct {
@@ -201,6 +207,7 @@ func TestHedgeClosesTheLosersBody(t *testing.T) {
 			if i == 19 {
 				b.delay.Store(int64(time.Second))
 			}
+			b.fails.Store(i >= 100)
 			resp, err := client.Do(request(t, t.Context(), "GET", "http://x/", nil))
 			if err != nil {
 				t.Fatal(err)
@@ -215,7 +222,137 @@ func TestHedgeClosesTheLosersBody(t *testing.T) {
 	})
 }
 
-// TestHedgeOnRealSockets has callers who cancel, servers that fail, hang and answer, and winners and losers of all kinds.
+// duel is a server that answers the first requests at once. The next two meet: when both have arrived, each does what
+// its number says.
+type duel struct {
+	quick, arrived atomic.Int64
+	met            chan struct{}
+	acts           [2]string
+	left           [2]chan struct{} // closed when that one's handler has returned
+}
+
+func newDuel(quick int64, acts [2]string) *duel {
+	d := &duel{met: make(chan struct{}), acts: acts, left: [2]chan struct{}{make(chan struct{}), make(chan struct{})}}
+	d.quick.Store(quick)
+	return d
+}
+
+func (d *duel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	if d.quick.Add(-1) >= 0 {
+		return
+	}
+	n := d.arrived.Add(1) - 1
+	defer close(d.left[n])
+	if n == 1 {
+		close(d.met)
+	}
+	select {
+	case <-d.met:
+	case <-r.Context().Done():
+		return
+	}
+	w.Header().Set("Try", fmt.Sprint(n+1))
+	w.Header().Set("Body", string(b))
+	switch d.acts[n] {
+	case "answers":
+		_, _ = w.Write(make([]byte, 512<<10))
+	case "fails":
+		w.WriteHeader(503)
+	case "breaks off":
+		panic(http.ErrAbortHandler)
+	case "hangs":
+		<-r.Context().Done()
+	}
+}
+
+// outcome is what the caller gets.
+type outcome struct {
+	status int    // 0 for an error
+	try    string // whose answer it is, "" for either
+	err    error
+}
+
+func TestHedgeDuelsOnRealSockets(t *testing.T) {
+	for _, tt := range []struct {
+		acts   [2]string
+		cancel bool
+		want   outcome
+	}{
+		{acts: [2]string{"answers", "hangs"}, want: outcome{status: 200, try: "1"}},
+		{acts: [2]string{"hangs", "answers"}, want: outcome{status: 200, try: "2"}},
+		{acts: [2]string{"answers", "answers"}, want: outcome{status: 200}},
+		{acts: [2]string{"fails", "answers"}, want: outcome{status: 200, try: "2"}},
+		{acts: [2]string{"answers", "fails"}, want: outcome{status: 200, try: "1"}},
+		{acts: [2]string{"breaks off", "answers"}, want: outcome{status: 200, try: "2"}},
+		{acts: [2]string{"fails", "fails"}, want: outcome{status: 503}},
+		{acts: [2]string{"fails", "hangs"}, want: outcome{status: 503, try: "1"}},
+		{acts: [2]string{"hangs", "hangs"}, want: outcome{err: context.DeadlineExceeded}},
+		{acts: [2]string{"hangs", "hangs"}, cancel: true, want: outcome{err: context.Canceled}},
+	} {
+		t.Run(fmt.Sprintf("OneAndTheOther=%v,Cancel=%t", tt.acts, tt.cancel), func(t *testing.T) {
+			t.Parallel() // some wait for the time of an attempt
+			d := newDuel(19, tt.acts)
+			resp, err := d.fight(t, tt.cancel)
+			for n, act := range d.acts {
+				if act == "hangs" {
+					<-d.left[n] // so that the winner's body is read when the loser is long gone
+				}
+			}
+			tt.want.check(t, resp, err)
+		})
+	}
+}
+
+// fight returns what the first request gets that is not answered at once. Its caller cancels when the two have met, if
+// so told.
+func (d *duel) fight(t *testing.T, cancels bool) (*http.Response, error) {
+	f := setUp(t, d.ServeHTTP, httpclient.Options{Policy: hedging(resilience.Options{
+		AttemptTimeout: 2 * time.Second, Retry: resilience.RetryOptions{MaxAttempts: -1},
+	})})
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	if cancels {
+		go func() {
+			select {
+			case <-d.met:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	for {
+		last := d.quick.Load() <= 0
+		resp, err := f.client.Do(request(t, ctx, "PUT", "/", strings.NewReader("whole")))
+		if last || err != nil {
+			return resp, err
+		}
+		read(t, resp)
+	}
+}
+
+func (want outcome) check(t *testing.T, resp *http.Response, err error) {
+	t.Helper()
+	if want.status == 0 {
+		if !errors.Is(err, want.err) {
+			t.Errorf("got %v, %v; want %v", resp, err, want.err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := map[int]int{200: 512 << 10}[want.status]
+	if got := len(read(t, resp)); got != size || resp.StatusCode != want.status {
+		t.Errorf("%d with %d bytes, want %d with %d", resp.StatusCode, got, want.status, size)
+	}
+	try, body := resp.Header.Get("Try"), resp.Header.Get("Body")
+	if want.try != "" && try != want.try || body != "whole" {
+		t.Errorf("the answer is try %s's to %q, want %s's to the whole", try, body, want.try)
+	}
+}
+
+// TestHedgeOnRealSockets has callers who cancel, servers that fail and answer, and winners and losers of all kinds.
 func TestHedgeOnRealSockets(t *testing.T) {
 	f := setUp(t, func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/propagation"
@@ -187,6 +188,22 @@ func TestBoundsOfLabels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatIsNotUTF8IsCountedOnce(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	rt := httpclient.Observe(&httpclient.ObserveOptions{Registerer: reg})(answers(200))
+	r := request(t, t.Context(), "GET", "http://users/", nil)
+	r.Method, r.URL.Host, r.Pattern = "\xff\xfe", "\xff\xfe", "/\xff\xfe"
+	send(t, rt, r)
+	for _, label := range []string{"http_request_method", "server_address", "url_template"} {
+		got := labels(t, reg, duration, label)
+		for value, n := range got {
+			if len(got) != 1 || n != 1 || !utf8.ValidString(value) {
+				t.Errorf("label %s: %v, want one valid value, counted once", label, got)
+			}
+		}
 	}
 }
 
