@@ -17,6 +17,12 @@ type Broker struct {
 	// Backlog bounds the messages that wait in one subscription: not delivered, or released. A full one makes Publish
 	// wait. Zero means 10,000; negative means no bound. Set it before first use.
 	Backlog int
+	// History bounds the messages that a topic keeps for subscriptions that begin at its past, for Seek and for Browse;
+	// the oldest goes first. Zero means 1,000; negative means none. Set it before first use.
+	History int
+	// DeadLetters bounds, in place of History, what a topic keeps that a subscription has named as its dead letter; the
+	// oldest goes first. Zero means 10,000; negative means no bound. Set it before first use.
+	DeadLetters int
 
 	mu     sync.Mutex
 	topics map[string]*topic
@@ -24,8 +30,10 @@ type Broker struct {
 }
 
 type topic struct {
-	seq    uint64
-	queues map[string]*queue
+	seq     uint64
+	queues  map[string]*queue
+	history []*stored // by seq
+	dead    bool      // a subscription has named it as its dead letter
 }
 
 // System returns "in_memory", the messaging.system of its spans.
@@ -44,6 +52,7 @@ func (b *Broker) Publish(ctx context.Context, name string, ms []driver.Message) 
 		t.seq++
 		stored[i] = newStored(name, t.seq, m, now)
 	}
+	b.keep(t, stored)
 	// Each queue takes what it has room for, whatever becomes of the others.
 	left := make([]*cursor, 0, len(t.queues))
 	for _, q := range t.queues {
@@ -91,7 +100,8 @@ func notStored(left []*cursor, n int, err error) error {
 	return e
 }
 
-// Subscribe opens a subscription. It implements driver.Broker.
+// Subscribe opens a subscription, which begins in the topic's history where o says so, with all of that at once,
+// whatever Backlog is. Order across receivers is always kept. It implements driver.Broker.
 func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -103,7 +113,12 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	if q == nil {
 		q = newQueue()
 		t.queues[o.Name] = q
+		q.push(t.from(o.Start), 0, -1)
 	}
+	if o.DeadLetter != "" {
+		b.topic(o.DeadLetter).dead = true
+	}
+	q.receivers++
 	return &subscription{b: b, q: q, lease: o.Lease, closed: make(chan struct{})}, nil
 }
 

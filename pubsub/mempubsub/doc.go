@@ -11,11 +11,15 @@
 // ends first, Publish returns an error that names the messages which not every subscription got.
 //
 // The messages of one key go to one receiver at a time, in order; to another only once the first has settled them or
-// lost its lease. A released message is again the first of its key.
+// lost its lease. A released message is again the first of its key. One that was redelivered with a delay holds up
+// nobody meanwhile: it comes behind what was published before it is due and taken.
+//
+// A topic keeps its last messages ([Broker.History]), whether or not anybody subscribes: a new subscription may begin
+// there, Seek moves one there, and Browse shows them. A topic that a subscription has named as its dead letter keeps
+// more ([Broker.DeadLetters]), until they are removed; past the bound the oldest goes.
 //
 // # What it does not
 //
-// Nothing survives the process. A message published to a topic without a subscription goes nowhere, a dead letter
-// included: subscribe to the dead-letter topic to see it. It starts no goroutine; leases and delays are looked at
+// Nothing survives the process. It starts no goroutine; leases and delays are looked at
 // when somebody receives, so it is at home in a testing/synctest bubble.
 package mempubsub

@@ -12,14 +12,16 @@ type entry struct {
 	holder     *subscription // who leases it, nil where it waits
 	until      time.Time     // the end of the lease, or the earliest delivery of one that was released
 	place      *list.Element // in waiting, nil while it is leased
+	moved      bool          // came by Redeliver and was not taken since: its delay holds up nobody else
 }
 
 // queue is what one named subscription has not acknowledged. The broker's mutex guards it.
 type queue struct {
-	waiting *list.List // of *entry, by seq
-	leased  map[*entry]struct{}
-	keys    map[string]keyHold
-	arrived chan struct{} // closed and replaced when something may have become receivable; nil while nobody waits
+	waiting   *list.List // of *entry, by seq
+	leased    map[*entry]struct{}
+	keys      map[string]keyHold
+	receivers int           // that are open
+	arrived   chan struct{} // closed and replaced when something may have become receivable; nil while nobody waits
 }
 
 // keyHold says who leases messages of a key, and how many.
@@ -49,6 +51,9 @@ func (q *queue) take(s *subscription, n int, now time.Time) []*entry {
 	for el := q.waiting.Front(); el != nil && len(taken) < n; {
 		e := el.Value.(*entry)
 		el = el.Next()
+		if e.moved && e.until.After(now) {
+			continue
+		}
 		hold := q.keys[e.Key]
 		if e.until.After(now) || e.Key != "" && (skipped[e.Key] || hold.n > 0 && hold.holder != s) {
 			if skipped == nil {
@@ -58,7 +63,7 @@ func (q *queue) take(s *subscription, n int, now time.Time) []*entry {
 			continue
 		}
 		q.waiting.Remove(e.place)
-		e.place, e.holder, e.until = nil, s, now.Add(s.lease)
+		e.place, e.holder, e.until, e.moved = nil, s, now.Add(s.lease), false
 		e.deliveries++
 		q.leased[e] = struct{}{}
 		if e.Key != "" {

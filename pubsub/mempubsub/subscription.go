@@ -136,6 +136,7 @@ func (s *subscription) Close(context.Context) error {
 		return nil
 	}
 	close(s.closed)
+	s.q.receivers--
 	now := time.Now()
 	for e := range s.q.leased {
 		if e.holder == s {
@@ -144,4 +145,23 @@ func (s *subscription) Close(context.Context) error {
 	}
 	s.q.notify()
 	return nil
+}
+
+// Lag counts what waits and what is leased. It implements driver.Lagger.
+func (s *subscription) Lag(ctx context.Context) (driver.Lag, error) {
+	if err := ctx.Err(); err != nil {
+		return driver.Lag{}, err
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	lag := driver.Lag{Messages: int64(s.q.waiting.Len() + len(s.q.leased))}
+	if el := s.q.waiting.Front(); el != nil {
+		lag.Oldest = el.Value.(*entry).published
+	}
+	for e := range s.q.leased {
+		if lag.Oldest.IsZero() || e.published.Before(lag.Oldest) {
+			lag.Oldest = e.published
+		}
+	}
+	return lag, nil
 }
