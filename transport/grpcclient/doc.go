@@ -47,8 +47,13 @@
 // caller cancelled is no failure; NotFound and its like are the answers of a server that works. Streams do not pass the
 // policy.
 //
+// Where the policy hedges (resilience.Options.Hedge), methods that Options.Idempotent names are called a second time
+// beside a first try that takes long. Each try has a span, a sample and a token of its own, and a reply of its own: the
+// caller gets the reply, the header, the trailer and the peer of the faster one; the slower one is cancelled, and has
+// ended when the call returns. A function given as grpc.OnFinish runs for each try, perhaps at the same time. The
+// library itself hedges nothing: its service config has no such policy.
+//
 // # What it does not do
 //
-// No hedging: the library has none in its service config, and of a policy it is left out, because both tries would write
-// the caller's one reply and the targets of its call options. No xDS.
+// No xDS.
 package grpcclient

@@ -2,6 +2,7 @@ package grpcclient_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -36,16 +37,20 @@ type service struct {
 	call   func(ctx context.Context) error
 	stream func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error
 
+	numbered bool // header and trailer tell which call it is, as the reply does
+
 	mu    sync.Mutex
 	calls int
 	md    metadata.MD
 }
 
-func (s *service) note(ctx context.Context) {
+// note returns how many calls there were.
+func (s *service) note(ctx context.Context) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
 	s.md, _ = metadata.FromIncomingContext(ctx)
+	return s.calls
 }
 
 // seen returns the number of calls and the metadata of the last.
@@ -56,11 +61,16 @@ func (s *service) seen() (int, metadata.MD) {
 }
 
 func (s *service) UnaryCall(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
-	s.note(ctx)
+	n := fmt.Sprint(s.note(ctx))
+	reply := &testpb.SimpleResponse{Username: n}
 	if s.call == nil {
-		return &testpb.SimpleResponse{}, nil
+		return reply, nil
 	}
-	return &testpb.SimpleResponse{}, s.call(ctx)
+	if s.numbered {
+		_ = grpc.SetHeader(ctx, metadata.Pairs("call", n))
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("call", n))
+	}
+	return reply, s.call(ctx)
 }
 
 func (s *service) StreamingOutputCall(

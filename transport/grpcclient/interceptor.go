@@ -58,11 +58,11 @@ func (c *caller) unary(
 ) error {
 	ctx, cancel := c.timeout.limit(ctx)
 	defer cancel()
-	return c.policies.do(ctx, method, func(ctx context.Context) error {
+	return c.policies.do(ctx, method, answer{reply, opts}, func(ctx context.Context, to answer) error {
 		a := c.observer.begin(ctx, method, cc)
-		opts, err := c.tokens.attach(a.ctx, opts)
+		opts, err := c.tokens.attach(a.ctx, to.opts)
 		if err == nil {
-			err = invoke(a.ctx, method, req, reply, cc, opts...)
+			err = invoke(a.ctx, method, req, to.reply, cc, opts...)
 		}
 		err = coded(a.ctx, err)
 		c.observer.end(&a, err)

@@ -56,7 +56,7 @@ type Options struct {
 	// Idempotent names what may be called twice with the effect of once, by full method name
 	// ("/package.Service/Method": the constants of the generated code) or for a whole service ("package.Service"). All
 	// other calls are made once under the Policy, for a failed one may have had its effect. Nil means nothing is
-	// repeated. It needs a Policy.
+	// repeated. It needs a Policy. Where that hedges, the two calls may be under way at the same time.
 	Idempotent []string
 
 	// WaitForReady makes calls wait for a connection as long as their time allows, where they would be Unavailable at

@@ -3,40 +3,67 @@ package grpcclient
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/internal/rpc"
 )
 
-// policies guard calls: once for those that must not be repeated. Both are nil where there is no policy.
+// policies guard calls. All are nil where there is no policy.
 type policies struct {
-	repeat, once *resilience.Policy
-	idempotent   map[string]bool
+	full       *resilience.Policy // for what may be called twice
+	single     *resilience.Policy // without hedging
+	once       *resilience.Policy // for those that must not be repeated
+	idempotent map[string]bool
 }
 
 func newPolicies(p *resilience.Policy, idempotent []string) policies {
 	if p == nil {
 		return policies{}
 	}
-	// The caller's reply and call options are written by one call at a time: no two beside each other.
-	ps := policies{repeat: p.WithoutHedge(), once: p.WithoutRetry(), idempotent: make(map[string]bool, len(idempotent))}
+	ps := policies{
+		full: p, single: p.WithoutHedge(), once: p.WithoutRetry(), idempotent: make(map[string]bool, len(idempotent)),
+	}
 	for _, name := range idempotent {
 		ps.idempotent[name] = true
 	}
 	return ps
 }
 
+// of returns the policy for a call of a method.
+func (ps *policies) of(method string, to answer) *resilience.Policy {
+	switch {
+	case !ps.idempotent[method] && !ps.idempotent[rpc.Service(method)]:
+		return ps.once
+	case !to.divisible():
+		return ps.single
+	}
+	return ps.full
+}
+
 // do makes a call of a method.
-func (ps *policies) do(ctx context.Context, method string, call func(context.Context) error) error {
-	if ps.repeat == nil {
-		return call(ctx)
+func (ps *policies) do(ctx context.Context, method string, to answer, call func(context.Context, answer) error) error {
+	if ps.full == nil {
+		return call(ctx, to)
 	}
-	p := ps.once
-	if ps.idempotent[method] || ps.idempotent[rpc.Service(method)] {
-		p = ps.repeat
+	p := ps.of(method, to)
+	if p != ps.full {
+		_, err := resilience.Do(ctx, p, func(ctx context.Context) (*spare, error) { return nil, call(ctx, to) })
+		return whole(err)
 	}
-	_, err := resilience.Do(ctx, p, func(ctx context.Context) (struct{}, error) { return struct{}{}, call(ctx) })
+	var taken atomic.Bool // a try writes to the caller's own answer
+	second, err := resilience.Do(ctx, p, func(ctx context.Context) (*spare, error) {
+		if taken.CompareAndSwap(false, true) {
+			defer taken.Store(false)
+			return nil, call(ctx, to)
+		}
+		s := newSpare(to)
+		return s, call(ctx, s.answer)
+	})
+	if second != nil {
+		second.deliver(to, err)
+	}
 	return whole(err)
 }
 
