@@ -30,14 +30,20 @@ type spare struct {
 	peer    peer.Peer
 }
 
-// newSpare returns an answer like to, which is divisible.
-func newSpare(to answer) *spare {
-	s := &spare{answer: answer{opts: slices.Clone(to.opts)}}
+// spares returns a function that makes answers like to, which is divisible, also while a try writes to that: a message
+// must not even be asked for its type then.
+func spares(to answer) func() *spare {
 	if m, ok := to.reply.(proto.Message); ok {
-		s.reply = m.ProtoReflect().New().Interface()
-	} else {
-		s.reply = reflect.New(reflect.TypeOf(to.reply).Elem()).Interface()
+		kind := m.ProtoReflect().Type()
+		return func() *spare { return newSpare(kind.New().Interface(), to.opts) }
 	}
+	kind := reflect.TypeOf(to.reply).Elem()
+	return func() *spare { return newSpare(reflect.New(kind).Interface(), to.opts) }
+}
+
+// newSpare returns an answer that has reply, and targets of its own for opts.
+func newSpare(reply any, opts []grpc.CallOption) *spare {
+	s := &spare{answer: answer{reply, slices.Clone(opts)}}
 	for i, o := range s.opts {
 		switch o.(type) {
 		case grpc.HeaderCallOption:

@@ -52,13 +52,14 @@ func (ps *policies) do(ctx context.Context, method string, to answer, call func(
 		_, err := resilience.Do(ctx, p, func(ctx context.Context) (*spare, error) { return nil, call(ctx, to) })
 		return whole(err)
 	}
+	newSpare := spares(to)
 	var taken atomic.Bool // a try writes to the caller's own answer
 	second, err := resilience.Do(ctx, p, func(ctx context.Context) (*spare, error) {
 		if taken.CompareAndSwap(false, true) {
 			defer taken.Store(false)
 			return nil, call(ctx, to)
 		}
-		s := newSpare(to)
+		s := newSpare()
 		return s, call(ctx, s.answer)
 	})
 	if second != nil {
