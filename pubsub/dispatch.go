@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
@@ -10,12 +11,14 @@ import (
 // item is one delivery in this process's hands.
 type item struct {
 	d        *driver.Delivery
-	m        *Message // as of the attempt that runs, or that comes next
+	id, key  string
+	m        *Message // as of the attempt that runs, or that comes next; while one runs, that goroutine's
 	failures int      // attempts of this delivery that failed
 	dead     *burial  // set once the message has to go to the dead letter
 	due      time.Time
 	slot     int  // index in dispatch.held
 	settling bool // its acknowledgement is under way
+	revoked  bool // the broker takes it back: it leaves, and its key with it
 }
 
 // dispatch decides what runs next. It is plain state, owned by one goroutine.
@@ -33,7 +36,7 @@ type dispatch struct {
 func (q *dispatch) add(it *item) {
 	it.slot = len(q.held)
 	q.held = append(q.held, it)
-	if key := it.m.Key; key != "" {
+	if key := it.key; key != "" {
 		if behind, busy := q.lanes[key]; busy {
 			q.lanes[key] = append(behind, it)
 			return
@@ -69,15 +72,15 @@ func (q *dispatch) wake(now time.Time) {
 
 // pass ends it as the current item of its key and makes the next one ready.
 func (q *dispatch) pass(it *item) {
-	behind, ok := q.lanes[it.m.Key]
+	behind, ok := q.lanes[it.key]
 	switch {
 	case !ok:
 	case len(behind) == 0:
-		delete(q.lanes, it.m.Key)
+		delete(q.lanes, it.key)
 	default:
 		q.ready = append(q.ready, behind[0])
 		behind[0] = nil
-		q.lanes[it.m.Key] = behind[1:]
+		q.lanes[it.key] = behind[1:]
 	}
 }
 
@@ -92,8 +95,8 @@ func (q *dispatch) drop(it *item) {
 
 // takeLane takes it, which must be current, and all that is queued behind it.
 func (q *dispatch) takeLane(it *item) []*item {
-	items := append([]*item{it}, q.lanes[it.m.Key]...)
-	delete(q.lanes, it.m.Key)
+	items := append([]*item{it}, q.lanes[it.key]...)
+	delete(q.lanes, it.key)
 	return items
 }
 
@@ -112,6 +115,21 @@ func (q *dispatch) takeWaiting() []*item {
 		return nil
 	}
 	return q.takeLane(heap.Pop(&q.waiting).(*item))
+}
+
+// takeRevoked takes what does not run and is revoked, with what is queued behind.
+func (q *dispatch) takeRevoked() []*item {
+	var items []*item
+	take := func(it *item) bool {
+		if it.revoked {
+			items = append(items, q.takeLane(it)...)
+		}
+		return it.revoked
+	}
+	q.ready = slices.DeleteFunc(q.ready, take)
+	q.waiting = slices.DeleteFunc(q.waiting, take)
+	heap.Init(&q.waiting)
+	return items
 }
 
 // dueHeap is a container/heap of items, the earliest due first.

@@ -39,6 +39,8 @@ type loop struct {
 	running map[*item]struct{}
 	unacked []*item // handled, to be acknowledged with the next batch
 	gauge   prometheus.Gauge
+	revoked *revocations
+	late    []*driver.Delivery      // revoked while a Receive was under way that may return them
 	fail    context.CancelCauseFunc // stops the loop
 
 	received  chan batch
@@ -64,9 +66,9 @@ type batch struct {
 	ended bool // the context had ended, which explains err
 }
 
-func newLoop(s *Subscription, sub driver.Subscription) *loop {
+func newLoop(s *Subscription, sub driver.Subscription, revoked *revocations) *loop {
 	return &loop{
-		s: s, sub: sub,
+		s: s, sub: sub, revoked: revoked,
 		dispatch: dispatch{lanes: make(map[string][]*item)},
 		running:  make(map[*item]struct{}),
 		gauge:    s.client.observer.process.InFlight(s.topic, s.name),
@@ -110,6 +112,8 @@ func (l *loop) run(ctx context.Context) error {
 			l.forget(items)
 		case <-l.extended:
 			l.extending = false
+		case <-l.revoked.some:
+			l.revoke(work, append(l.revoked.take(), l.late...))
 		case <-lease.C:
 			l.extend(work)
 		case <-alarm.C:
@@ -192,6 +196,9 @@ func (l *loop) take(work context.Context, b batch) {
 	for _, it := range items {
 		l.add(it)
 	}
+	if len(l.late) > 0 {
+		l.revoke(work, l.late)
+	}
 	if !b.ended {
 		l.noteOutage(work, b.err)
 	}
@@ -231,14 +238,18 @@ func (l *loop) untilAlarm(now time.Time) time.Duration {
 // finish acts on what a handler's goroutine decided.
 func (l *loop) finish(work context.Context, r result) {
 	delete(l.running, r.it)
+	leaving := l.stopping || r.it.revoked
+	if r.it.revoked {
+		r.delay = 0 // whoever takes over decides
+	}
 	switch {
-	case r.verdict == settled && l.stopping:
+	case r.verdict == settled && leaving:
 		l.release(work, l.takeLane(r.it)[1:], 0)
 		l.unacked = append(l.unacked, r.it)
 	case r.verdict == settled:
 		l.pass(r.it)
 		l.unacked = append(l.unacked, r.it)
-	case r.verdict == again && !l.stopping:
+	case r.verdict == again && !leaving:
 		l.wait(r.it, time.Now().Add(r.delay))
 	default:
 		// The whole key waits for as long as its head, so that it is not overtaken elsewhere.
@@ -327,7 +338,7 @@ func (l *loop) forget(items []*item) {
 // cut ends the contexts of the handlers that run.
 func (l *loop) cut(cancel context.CancelCauseFunc) {
 	for it := range maps.Keys(l.running) {
-		l.cutOff = append(l.cutOff, it.m.ID)
+		l.cutOff = append(l.cutOff, it.id)
 	}
 	cancel(errCutOff)
 }

@@ -46,7 +46,8 @@ func (e *panicError) Unwrap() error {
 }
 
 func (s *Subscription) newItem(d *driver.Delivery) *item {
-	it := &item{d: d, m: decode(s.topic, s.name, d, s.client.traceFields)}
+	m := decode(s.topic, s.name, d, s.client.traceFields)
+	it := &item{d: d, m: m, id: m.ID, key: m.Key}
 	if most := s.o.Retry.MaxAttempts; most > 0 && d.Attempt > most+maxStrayDeliveries {
 		it.dead = &burial{reason: reasonDeliveries, attempts: d.Attempt - 1,
 			err: fmt.Errorf("delivered %d times without an outcome", d.Attempt-1)}

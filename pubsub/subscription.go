@@ -33,6 +33,13 @@ type Retry struct {
 	MaxBackoff time.Duration
 }
 
+// Start is a place in a topic. The zero value is its end: what is published from now on.
+type Start = driver.Start
+
+// ErrUnordered says that the broker cannot keep the order of a key across processes, which
+// SubscriptionOptions.OrderAcrossReplicas asks for.
+var ErrUnordered = driver.ErrUnordered
+
 // maxRetryAfter bounds the pause that an error may ask for: the message is held, and holds up its key, meanwhile.
 const maxRetryAfter = 15 * time.Minute
 
@@ -50,6 +57,13 @@ type SubscriptionOptions struct {
 	// messages of a process that died come back. It is renewed, for messages that run, queue or wait, every third of
 	// it. Zero means 30s; less than 100ms, negative too, is not allowed.
 	Lease time.Duration
+	// Start is where a subscription begins that the broker does not know yet. Its zero value means with the first
+	// message published after it was opened. It changes nothing about a subscription that exists.
+	Start Start
+	// OrderAcrossReplicas asks the broker to keep the messages of a key with one process at a time, except while a dead
+	// or stopped one is being taken over. Run fails with [ErrUnordered] where the broker cannot. False means that only
+	// this process's handlers keep the order of a key.
+	OrderAcrossReplicas bool
 	// Retry says how often a failed message is tried again. Its zero value means the defaults of its fields.
 	Retry Retry
 	// DeadLetter names the topic for messages that cannot be handled. Empty means TOPIC.dead-letter.SUBSCRIPTION.
@@ -192,7 +206,8 @@ func (s *Subscription) Run(ctx context.Context) error {
 		return fmt.Errorf("pubsub: %v: Run was called twice", s)
 	}
 	s.handled = s.client.observer.announce(s.topic, s.name)
-	sub, err := s.open(ctx)
+	revoked := newRevocations()
+	sub, err := s.open(ctx, revoked)
 	if err != nil {
 		return fmt.Errorf("pubsub: %v: open: %w", s, err)
 	}
@@ -200,7 +215,7 @@ func (s *Subscription) Run(ctx context.Context) error {
 		return nil // ctx ended first: nothing was received, so nothing is left
 	}
 	close(s.ready)
-	err = newLoop(s, sub).run(ctx)
+	err = newLoop(s, sub, revoked).run(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if err := errors.Join(err, sub.Close(closing)); err != nil {
@@ -210,9 +225,9 @@ func (s *Subscription) Run(ctx context.Context) error {
 }
 
 // open opens the subscription, and waits for a broker that is away. It returns nil, nil when ctx ends first.
-func (s *Subscription) open(ctx context.Context) (driver.Subscription, error) {
+func (s *Subscription) open(ctx context.Context, revoked *revocations) (driver.Subscription, error) {
 	for failures := 1; ; failures++ {
-		sub, err := s.tryOpen(ctx)
+		sub, err := s.tryOpen(ctx, revoked)
 		switch {
 		case err == nil:
 			if failures > 1 {
@@ -221,7 +236,7 @@ func (s *Subscription) open(ctx context.Context) (driver.Subscription, error) {
 			return sub, nil
 		case ctx.Err() != nil:
 			return nil, nil
-		case resilience.IsPermanent(err):
+		case resilience.IsPermanent(err), errors.Is(err, ErrUnordered):
 			return nil, err
 		case failures == 1:
 			s.log.WarnContext(ctx, "subscription cannot be opened yet", "error", err)
@@ -234,13 +249,14 @@ func (s *Subscription) open(ctx context.Context) (driver.Subscription, error) {
 	}
 }
 
-func (s *Subscription) tryOpen(ctx context.Context) (driver.Subscription, error) {
+func (s *Subscription) tryOpen(ctx context.Context, revoked *revocations) (driver.Subscription, error) {
 	// The dead letter needs its topic before the first message can fail.
 	if err := s.client.declare(ctx, []string{s.o.DeadLetter}); err != nil {
 		return nil, err
 	}
 	return s.client.broker.Subscribe(ctx, driver.SubscribeOptions{
 		Topic: s.topic, Name: s.name, Lease: s.o.Lease, MaxInFlight: s.o.MaxInFlight,
+		Start: s.o.Start, Ordered: s.o.OrderAcrossReplicas, DeadLetter: s.o.DeadLetter, Revoke: revoked.add,
 	})
 }
 
