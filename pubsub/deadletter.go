@@ -20,6 +20,8 @@ const (
 	attrDeadError        = "mainstay-dead-letter-error"
 	attrDeadAttempts     = "mainstay-dead-letter-attempts"
 	attrDeadTime         = "mainstay-dead-letter-time"
+	attrDeadClass        = "mainstay-dead-letter-class"
+	attrDeadFirst        = "mainstay-dead-letter-first-failure"
 	attrDeadPosition     = "mainstay-dead-letter-position"
 )
 
@@ -27,13 +29,17 @@ const (
 type DeadLetter struct {
 	Topic        string // where the message could not be handled from
 	Subscription string // who could not handle it
-	// Reason is "permanent" (the error said so, or the payload did not decode), "exhausted" (Retry.MaxAttempts) or
-	// "deliveries" (it ended its consumers).
-	Reason   string
-	Error    string    // the text of the last error, one line of at most 1024 bytes
-	Attempts int       // that were made; a delivery that ended without an outcome counts as one
-	Time     time.Time // when it was given up
-	Position string    // the original's place in the broker, in the broker's terms
+	// Reason is "permanent" (the error said so, or the payload did not decode), "exhausted" (Retry.MaxAttempts),
+	// "expired" (Retry.MaxAge) or "deliveries" (it ended its consumers).
+	Reason string
+	// Class is the kind of the last error, in the words of the error_type label of messaging_process_duration_seconds
+	// ("timeout", "panic", "decode", …, "_OTHER"). Empty for "deliveries".
+	Class       string
+	Error       string    // the text of the last error, one line of at most 1024 bytes
+	Attempts    int       // that were made; a delivery that ended without an outcome counts as one
+	FirstFailed time.Time // the end of the first attempt that failed; zero for "deliveries"
+	Time        time.Time // when it was given up
+	Position    string    // the original's place in the broker, in the broker's terms
 }
 
 // deadLetterOf reads what deadLetter wrote, nil where there is nothing.
@@ -45,18 +51,21 @@ func deadLetterOf(attrs map[string]string) *DeadLetter {
 		Topic:        text(attrs[attrDeadTopic], maxTopicLength),
 		Subscription: text(attrs[attrDeadSubscription], maxNameLength),
 		Reason:       text(attrs[attrDeadReason], maxNameLength),
+		Class:        text(attrs[attrDeadClass], maxNameLength),
 		Error:        text(attrs[attrDeadError], maxErrorText),
 		Position:     text(attrs[attrDeadPosition], maxNameLength),
 	}
 	// What a stranger wrote wrongly stays zero.
 	l.Attempts, _ = strconv.Atoi(attrs[attrDeadAttempts])
 	l.Time, _ = time.Parse(time.RFC3339Nano, attrs[attrDeadTime])
+	l.FirstFailed, _ = time.Parse(time.RFC3339Nano, attrs[attrDeadFirst])
 	return l
 }
 
 const (
 	reasonPermanent  = "permanent"
 	reasonExhausted  = "exhausted"
+	reasonExpired    = "expired"
 	reasonDeliveries = "deliveries"
 
 	maxErrorText = 1024
@@ -65,6 +74,7 @@ const (
 // burial is why a message goes to the dead letter, and how often that was tried.
 type burial struct {
 	reason   string
+	class    string // of err, "" where no attempt had an outcome
 	attempts int
 	err      error
 	failures int // of storing the dead letter
@@ -110,7 +120,7 @@ func (s *Subscription) storeDeadLetter(ctx context.Context, it *item) error {
 
 // deadLetter returns the original, untouched, with attributes that say what happened to it.
 func (s *Subscription) deadLetter(it *item) driver.Message {
-	attrs := make(map[string]string, len(it.d.Attributes)+9)
+	attrs := make(map[string]string, len(it.d.Attributes)+11)
 	maps.Copy(attrs, it.d.Attributes)
 	// A stranger's message gets the identity that the handler saw.
 	attrs[attrID] = it.m.ID
@@ -123,6 +133,12 @@ func (s *Subscription) deadLetter(it *item) driver.Message {
 	attrs[attrDeadReason] = it.dead.reason
 	attrs[attrDeadError] = errorText(it.dead.err)
 	attrs[attrDeadAttempts] = strconv.Itoa(it.dead.attempts)
+	delete(attrs, attrDeadClass) // it may have died before
+	delete(attrs, attrDeadFirst)
+	setIf(attrs, attrDeadClass, it.dead.class)
+	if !it.failed.IsZero() {
+		attrs[attrDeadFirst] = it.failed.UTC().Format(time.RFC3339Nano)
+	}
 	attrs[attrDeadTime] = time.Now().UTC().Format(time.RFC3339Nano)
 	setIf(attrs, attrDeadPosition, text(it.d.Position, maxNameLength))
 	return driver.Message{

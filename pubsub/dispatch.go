@@ -12,9 +12,10 @@ import (
 type item struct {
 	d        *driver.Delivery
 	id, key  string
-	m        *Message // as of the attempt that runs, or that comes next; while one runs, that goroutine's
-	failures int      // attempts of this delivery that failed
-	dead     *burial  // set once the message has to go to the dead letter
+	m        *Message  // as of the attempt that runs, or that comes next; while one runs, that goroutine's
+	failures int       // attempts of this delivery that failed
+	failed   time.Time // when the first of them did
+	dead     *burial   // set once the message has to go to the dead letter
 	due      time.Time
 	slot     int  // index in dispatch.held
 	settling bool // its acknowledgement is under way

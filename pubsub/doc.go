@@ -20,7 +20,7 @@
 // Messages without a key are handled in parallel, in no order. Across processes the broker decides who gets what;
 // none of them fences a stopped or dead consumer, so while one is being taken over two of a key may overlap.
 //
-// A failed message is tried again, after a back-off, up to Retry.MaxAttempts times; then it goes to the
+// A failed message is tried again, after a back-off, up to Retry.MaxAttempts times and for Retry.MaxAge; then it goes to the
 // subscription's dead-letter topic, body untouched. The attempts of one delivery are counted exactly. A delivery that
 // ended without an outcome, because its process died or was stopped, is not held against the message, up to ten of
 // them beyond MaxAttempts: a message that came back that often ends its consumers, and is dead-lettered unhandled.
@@ -32,7 +32,7 @@
 //
 // Metrics have the names of the semantic conventions for messaging where these have one. Their labels are topics and
 // subscriptions, which the program names, and a fixed list of kinds of error; nothing that a message brings becomes a
-// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and five of
+// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and six of
 // gauges and counters. Publishing has up to nine for each topic; past 1,000 topics the rest are "__other__", which
 // metrics_label_values_overflowed_total counts.
 //

@@ -66,7 +66,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 // series of attempts that succeed.
 func (o *observer) announce(topic, subscription string) *metrics.Series {
 	o.retries.WithLabelValues(topic, subscription)
-	for _, reason := range []string{reasonPermanent, reasonExhausted, reasonDeliveries} {
+	for _, reason := range []string{reasonPermanent, reasonExhausted, reasonExpired, reasonDeliveries} {
 		o.deadLetters.WithLabelValues(topic, subscription, reason)
 	}
 	return o.process.With(topic, subscription, "")

@@ -105,27 +105,40 @@ func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
 		// Stopping is not a failure of the message.
 		return result{it: it, verdict: released}
 	}
-	it.failures++
-	attempts := it.m.Attempt
-	most := s.o.Retry.MaxAttempts
-	switch {
-	case resilience.IsPermanent(err):
-		it.dead = &burial{reason: reasonPermanent, attempts: attempts, err: err}
-	case most > 0 && it.failures >= most:
-		it.dead = &burial{reason: reasonExhausted, attempts: attempts, err: err}
+	if it.failures++; it.failures == 1 {
+		it.failed = time.Now()
 	}
-	if it.dead != nil {
+	delay := s.o.Retry.delay(it.failures, err)
+	if reason := s.o.Retry.giveUp(it, err, delay); reason != "" {
+		it.dead = &burial{reason: reason, class: errorType(err), attempts: it.m.Attempt, err: err}
 		return s.bury(ctx, it)
 	}
-	return s.retry(ctx, it, err)
+	return s.retry(ctx, it, err, delay)
+}
+
+// delay returns the pause after the nth failure, which ended with err.
+func (r *Retry) delay(n int, err error) time.Duration {
+	if asked, ok := resilience.RetryDelay(err); ok {
+		return min(asked, maxRetryAfter)
+	}
+	return backoff.Delay(n, r.MinBackoff, r.MaxBackoff)
+}
+
+// giveUp returns why it, which failed with err, is not tried again after delay, "" where it is.
+func (r *Retry) giveUp(it *item, err error, delay time.Duration) string {
+	switch {
+	case resilience.IsPermanent(err):
+		return reasonPermanent
+	case r.MaxAttempts > 0 && it.failures >= r.MaxAttempts:
+		return reasonExhausted
+	case r.MaxAge > 0 && time.Since(it.failed)+delay > r.MaxAge:
+		return reasonExpired
+	}
+	return ""
 }
 
 // retry logs the failure and sets the next attempt.
-func (s *Subscription) retry(ctx context.Context, it *item, err error) result {
-	delay := backoff.Delay(it.failures, s.o.Retry.MinBackoff, s.o.Retry.MaxBackoff)
-	if asked, ok := resilience.RetryDelay(err); ok {
-		delay = min(asked, maxRetryAfter)
-	}
+func (s *Subscription) retry(ctx context.Context, it *item, err error, delay time.Duration) result {
 	s.client.observer.retries.WithLabelValues(s.topic, s.name).Inc()
 	s.log.WarnContext(ctx, "message failed, another attempt follows", append(logged(it.m, err), "retry_in", delay)...)
 	next := *it.m // the handler may have left a goroutine that still reads the old one

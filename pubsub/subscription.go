@@ -31,6 +31,10 @@ type Retry struct {
 	// MaxBackoff bounds the pause. Zero means 30s, or MinBackoff where that is more; negative is not allowed. A
 	// pause that an error asks for (resilience.RetryAfter) is kept up to 15 minutes, whatever MaxBackoff says.
 	MaxBackoff time.Duration
+	// MaxAge bounds how long after its first failed attempt a message is tried again: one whose next attempt would begin
+	// later is dead-lettered at once, as "expired". The time before the first attempt does not count, so that a backlog
+	// gets its attempts, and a delivery to another process begins anew. Zero means no bound; negative means none too.
+	MaxAge time.Duration
 }
 
 // Start is a place in a topic. The zero value is its end: what is published from now on.
