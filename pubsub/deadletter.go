@@ -42,6 +42,9 @@ type DeadLetter struct {
 	Position    string    // the original's place in the broker, in the broker's terms
 }
 
+// defaultDeadLetter names the dead-letter topic of a subscription that names none.
+func defaultDeadLetter(topic, name string) string { return topic + ".dead-letter." + name }
+
 // deadLetterOf reads what deadLetter wrote, nil where there is nothing.
 func deadLetterOf(attrs map[string]string) *DeadLetter {
 	if attrs[attrDeadTopic] == "" {

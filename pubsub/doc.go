@@ -25,6 +25,10 @@
 // ended without an outcome, because its process died or was stopped, is not held against the message, up to ten of
 // them beyond MaxAttempts: a message that came back that often ends its consumers, and is dead-lettered unhandled.
 //
+// [Peek] shows what is dead, and [Redrive] puts it back to the subscription where it died, which its siblings do not
+// notice: the same message, with the same ID. It comes behind what waits there, so that later messages of its key are
+// handled before it.
+//
 // Every message carries a correlation ID and the W3C trace context of its publisher. The spans of its handlers are
 // children of the publishing span, so that one trace ID leads from the request to the last consumer.
 //

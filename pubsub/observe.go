@@ -26,6 +26,7 @@ type observer struct {
 	process     *metrics.RED
 	retries     *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
+	redriven    *prometheus.CounterVec
 }
 
 func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system string) (*observer, error) {
@@ -36,7 +37,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	if system != "" {
 		o.system = []attribute.KeyValue{semconv.MessagingSystemKey.String(system)}
 	}
-	var errs [5]error
+	var errs [6]error
 	o.send, errs[0] = metrics.NewRED(reg, metrics.REDOptions{
 		Name:   "messaging_client_operation_duration_seconds",
 		Help:   "How long a call to the message broker took.",
@@ -58,7 +59,11 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 		Name: "mainstay_pubsub_dead_letters_total",
 		Help: "Messages stored on a dead-letter topic.",
 	}, []string{"topic", "subscription", "reason"}))
-	o.topics, errs[4] = newDestinations(reg)
+	o.redriven, errs[4] = metrics.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mainstay_pubsub_redriven_total",
+		Help: "Dead letters put back to the subscription where they died.",
+	}, []string{"topic", "subscription"}))
+	o.topics, errs[5] = newDestinations(reg)
 	return o, errors.Join(errs[:]...)
 }
 

@@ -94,7 +94,7 @@ func (o *SubscriptionOptions) withDefaults(topic, name string) SubscriptionOptio
 	r.Retry.MaxAttempts = cmp.Or(r.Retry.MaxAttempts, 10)
 	r.Retry.MinBackoff = cmp.Or(r.Retry.MinBackoff, 250*time.Millisecond)
 	r.Retry.MaxBackoff = cmp.Or(r.Retry.MaxBackoff, max(30*time.Second, r.Retry.MinBackoff))
-	r.DeadLetter = cmp.Or(r.DeadLetter, topic+".dead-letter."+name)
+	r.DeadLetter = cmp.Or(r.DeadLetter, defaultDeadLetter(topic, name))
 	r.DrainTimeout = cmp.Or(r.DrainTimeout, 25*time.Second)
 	return r
 }
