@@ -14,6 +14,9 @@ func BenchmarkDo(b *testing.B) {
 	none := resilience.New("none", &resilience.Options{Timeout: -1, AttemptTimeout: -1})
 	bounded := resilience.New("bounded", nil)
 	lax := resilience.New("lax", &resilience.Options{Timeout: time.Hour, AttemptTimeout: time.Hour})
+	hedging := resilience.New("hedging", &resilience.Options{
+		Timeout: -1, AttemptTimeout: -1, Hedge: &resilience.HedgeOptions{MinDelay: time.Hour},
+	})
 	soon, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
@@ -31,6 +34,7 @@ func BenchmarkDo(b *testing.B) {
 		{"RetryAndBreaker", context.Background(), none},
 		{"TimeoutsBeyondTheCallersDeadline", soon, lax},
 		{"Timeouts", context.Background(), bounded},
+		{"HedgeThatIsNotNeeded", context.Background(), hedging},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

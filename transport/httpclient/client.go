@@ -80,7 +80,7 @@ func (c *Client) Err() error { return c.err }
 // the base URL, or an absolute URL of the same origin; anything else is an error. r itself is not changed, but its
 // body is read and closed. r.Pattern, such as "/users/{id}", is the template by which the request is counted.
 //
-// The error matches the context's, where the context or Timeout ended the call, and resilience.ErrOpen where the
+// The error matches the context's, and its cause, where the context or Timeout ended the call, and resilience.ErrOpen where the
 // policy refused it. Any status is a response and no error: see [Check]. No error tells the URL's query.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	if c.err != nil {
@@ -99,7 +99,7 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(out)
 	if err != nil {
 		cancel()
-		return nil, failed(out, err)
+		return nil, failed(r.Context(), out, err)
 	}
 	answered()
 	if call := outcall.From(ctx); c.maxResponse > 0 && !call.Stream && !call.Bounded {

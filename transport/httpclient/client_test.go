@@ -20,8 +20,11 @@ import (
 	"go.opentelemetry.io/otel/codes"
 
 	"github.com/mainstay-go/mainstay/auth"
+	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
+	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
+	"github.com/mainstay-go/mainstay/transport/internal/outcall"
 	"github.com/mainstay-go/mainstay/transport/internal/pipenet"
 )
 
@@ -239,6 +242,68 @@ func TestTimeoutBoundsTheBodyToo(t *testing.T) {
 		tr.CloseIdleConnections()
 		srv.Close()
 	})
+}
+
+func TestDoTellsWhyItsCallerLeft(t *testing.T) {
+	// Some transports tell the context's error, some its cause.
+	says := map[string]func(context.Context) error{"Error": context.Context.Err, "Cause": context.Cause}
+	for transportSays, end := range says {
+		for name, p := range map[string]*resilience.Policy{
+			"NoPolicy": nil, "Policy": quick(resilience.Options{}), "Hedging": hedging(resilience.Options{}),
+		} {
+			t.Run(transportSays+name, func(t *testing.T) {
+				left := errors.New("the page was left")
+				var leave context.CancelCauseFunc
+				base := tripper(func(r *http.Request) (*http.Response, error) {
+					leave(left)
+					<-r.Context().Done()
+					return nil, end(r.Context())
+				})
+				do := map[string]func(*http.Request) (*http.Response, error){
+					"client": httpclient.New("http://x", &httpclient.Options{Base: base, Policy: p, Registerer: prometheus.NewRegistry()}).Do,
+				}
+				if p != nil {
+					do["layer"] = httpclient.Guard(p)(base).RoundTrip
+				}
+				for kind, do := range do {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					leave = cancel
+					_, err := do(request(t, ctx, "GET", "http://x/?secret", nil))
+					if !errors.Is(err, context.Canceled) || !errors.Is(err, left) || strings.Contains(err.Error(), "secret") {
+						t.Errorf("%s: got %v, want one that matches context.Canceled and %q, without the query", kind, err, left)
+					}
+					if got := transport.AsError(err).Code; got != transport.Canceled {
+						t.Errorf("%s: coded %v, want %v", kind, got, transport.Canceled)
+					}
+					if strings.Count(err.Error(), left.Error()) != 1 {
+						t.Errorf("%s: got %v, want the cause once", kind, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A stream's time-out ends its context by a cause, since it does not hold for the body.
+func TestAStreamThatDoesNotBeginTimesOut(t *testing.T) {
+	for name, p := range map[string]*resilience.Policy{"NoPolicy": nil, "Policy": quick(resilience.Options{})} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := httpclient.New("http://x", &httpclient.Options{
+					Timeout: time.Second, Policy: p, Registerer: prometheus.NewRegistry(),
+					Base: tripper(func(r *http.Request) (*http.Response, error) {
+						<-r.Context().Done()
+						return nil, context.Cause(r.Context())
+					}),
+				})
+				ctx := outcall.NewContext(t.Context(), outcall.Call{Stream: true})
+				_, err := c.Do(request(t, ctx, "GET", "/", nil))
+				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want DeadlineExceeded and nothing of a caller that left", err)
+				}
+			})
+		})
+	}
 }
 
 func TestSpans(t *testing.T) {

@@ -130,18 +130,27 @@ func (g *guard) attempt(ctx context.Context, r *http.Request, n int) (*http.Resp
 	resp, err := roundTrip(g.base, out)
 	if err == nil && !stop() {
 		_ = resp.Body.Close()
-		err = ctx.Err() // it came in the very moment that its time ended
+		err = ended(ctx) // it came in the very moment that its time ended
 	}
 	if err != nil {
 		cancel(nil)
 		if ctx.Err() != nil {
 			// A transport that says no more than that held was cancelled would make it the caller's doing to the policy.
-			err = ctx.Err()
+			err = ended(ctx)
 		}
 		return nil, err
 	}
 	resp.Body = hold(resp.Body, func() { cancel(nil) })
 	return resp, failure(resp)
+}
+
+// ended is the error of a context that has ended, with its cause. A cause that is a time-out counts alone.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // repeatable reports whether r may be sent twice, and can be: by its method (RFC 9110, 9.2.2) or its key.

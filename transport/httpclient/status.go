@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,10 +10,16 @@ import (
 	"github.com/mainstay-go/mainstay/transport/internal/problem"
 )
 
-// failed tells which request failed, without the query that net/http would tell.
-func failed(r *http.Request, err error) error {
+// failed tells which request failed, without the query that net/http would tell, and why, where caller has ended: of a
+// context with a cause, net/http tells the cause alone.
+func failed(caller context.Context, r *http.Request, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	for _, why := range []error{context.Cause(caller), caller.Err()} {
+		if why != nil && !errors.Is(err, why) {
+			err = fmt.Errorf("%w: %w", why, err)
+		}
 	}
 	m := r.Method
 	if m == "" {
