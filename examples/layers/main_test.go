@@ -48,7 +48,7 @@ func TestEachLayerHasItsPlace(t *testing.T) {
 			200, map[string]string{"Access-Control-Allow-Origin": ""}},
 		{"AStrangersOriginMayNotWrite", "POST", "/orders",
 			map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Authorization": "Bearer ada"},
-			403, map[string]string{"Ratelimit": ""}},
+			403, map[string]string{"Ratelimit": "", "Vary": "Origin"}},
 		{"OursMay", "POST", "/orders", token, 202, map[string]string{"Access-Control-Expose-Headers": "Ratelimit, Retry-After"}},
 		{"LargeAnswersAreCompressed", "GET", "/report", token, 200, map[string]string{"Content-Encoding": "gzip"}},
 		{"ProbesNeedNoToken", "GET", "/livez", nil, 200, map[string]string{"Ratelimit": ""}},

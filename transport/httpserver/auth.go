@@ -50,10 +50,11 @@ func (a *authenticator) serve(w http.ResponseWriter, r *http.Request, next http.
 		refuse(w, r, err)
 		return
 	}
-	if known {
-		r = r.WithContext(ctx)
+	if !known {
+		next.ServeHTTP(w, r)
+		return
 	}
-	next.ServeHTTP(w, r)
+	under(ctx, w, r, next)
 }
 
 // Public marks h as open to anybody, for [Server] and [Authenticate]. The mark holds where h itself is registered

@@ -35,10 +35,9 @@ func Deadline(limit time.Duration) func(http.Handler) http.Handler {
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), d)
 			defer cancel()
-			r = r.WithContext(ctx)
 			rec := &recorder{w: w}
-			next.ServeHTTP(rec.wrap(), r)
-			rec.answerLate(r)
+			under(ctx, rec.wrap(), r, next)
+			rec.answerLate(ctx, r)
 		}}
 	}
 }
@@ -105,13 +104,12 @@ func (x *exchange) leave() {
 
 // settle ends the answer of a handler that has returned.
 func (x *exchange) settle() {
-	x.recorder.answerLate(x.req)
+	x.recorder.answerLate(x.req.Context(), x.req)
 	x.pace.arm(x.recorder.w) // net/http sends the end of it now
 }
 
-// answerLate sends 504 where time ran out before there was an answer.
-func (rec *recorder) answerLate(r *http.Request) {
-	ctx := r.Context()
+// answerLate sends 504 where the time of ctx ran out before there was an answer.
+func (rec *recorder) answerLate(ctx context.Context, r *http.Request) {
 	if rec.status != 0 || rec.hijacked || ctx.Err() == nil || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return
 	}

@@ -1,6 +1,9 @@
 package httpserver
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // layer is a middleware's handler that can be seen through: what asks the mux below where a request leads finds it.
 type layer struct {
@@ -9,6 +12,14 @@ type layer struct {
 }
 
 func (l layer) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.serve(w, r, l.next) }
+
+// under serves r with ctx. The copy of r that this takes is the one that a mux below tells the pattern; r has it, too, in
+// the end, or the layers outside would know no route.
+func under(ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler) {
+	inner := r.WithContext(ctx)
+	defer func() { r.Pattern = inner.Pattern }() // of a handler that panics, too
+	next.ServeHTTP(w, inner)
+}
 
 // maxDepth bounds how deep reach looks into muxes and layers.
 const maxDepth = 32

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -62,6 +63,40 @@ func TestRoute(t *testing.T) {
 			t.Errorf("series %v, want %v", got, want)
 		}
 	})
+	t.Run("IsKnownOutsideOfLayersThatChangeTheContext", func(t *testing.T) {
+		mux := items()
+		mux.HandleFunc("GET /panics/{id}", func(http.ResponseWriter, *http.Request) { panic("here") })
+		mux.HandleFunc("GET /late/{id}", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		middleware := func(obs *observed) http.Handler {
+			return httpserver.Observe(obs.options())(
+				httpserver.Authenticate(verifier, nil)(httpserver.Deadline(time.Minute)(mux)))
+		}
+		server := func(obs *observed) http.Handler {
+			return served(t, httpserver.New(httpserver.Deadline(time.Minute)(mux), obs.server(httpserver.Options{
+				Addr: "127.0.0.1:0", Verifier: verifier, BeforeAuth: httpserver.SecureHeaders(nil),
+			})))
+		}
+		for name, build := range map[string]func(*observed) http.Handler{"OfMiddleware": middleware, "OfAServer": server} {
+			t.Run(name, func(t *testing.T) {
+				obs := newObserved()
+				h := build(obs)
+				for _, path := range []string{"/items/0", "/panics/1", "/late/2", "/nowhere"} {
+					r := httptest.NewRequest("GET", path, nil)
+					r.Header.Set("Authorization", "Bearer service")
+					if strings.HasPrefix(path, "/late") {
+						r.Header.Set(transport.HeaderRequestTimeout, "1")
+					}
+					h.ServeHTTP(httptest.NewRecorder(), r)
+				}
+				want := map[string]uint64{
+					"GET /items/{id} 200": 1, "GET /panics/{id} 500": 1, "GET /late/{id} 504": 1, "GET  404": 1,
+				}
+				if got := obs.series(t); !reflect.DeepEqual(got, want) {
+					t.Errorf("series %v, want %v", got, want)
+				}
+			})
+		}
+	})
 	t.Run("IsNoPathForLong", func(t *testing.T) {
 		obs := newObserved()
 		o := obs.options()
@@ -86,6 +121,17 @@ func TestRoute(t *testing.T) {
 		if got, want := obs.series(t), (map[string]uint64{"GET /items/{id} 200": 100}); !reflect.DeepEqual(got, want) {
 			t.Errorf("series %v, want %v", got, want)
 		}
+	})
+}
+
+// served returns a handler that asks s over a connection, and throws its answers away.
+func served(t *testing.T, s *httpserver.Server) http.Handler {
+	url, _ := start(t, s)
+	client := newClient(t)
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		out := request(t, r.Method, url+r.URL.Path, nil)
+		out.Header = r.Header
+		send(t, client, out)
 	})
 }
 
