@@ -19,7 +19,8 @@ type HedgeOptions struct {
 	// the scheduler's sake. Zero means 1ms; negative means no least.
 	MinDelay time.Duration
 	// MaxRatio bounds the share of tries that get a second one, apart from a burst of ten, so that a dependency which
-	// has become slow for all is not asked for twice the work. Zero means 0.1; negative and more than 1 mean 1.
+	// has become slow for all is not asked for twice the work. The budget of retries is another. Zero means 0.1; negative
+	// and more than 1 mean 1.
 	MaxRatio float64
 }
 
