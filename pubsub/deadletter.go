@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -123,14 +122,11 @@ func (s *Subscription) storeDeadLetter(ctx context.Context, it *item) error {
 
 // deadLetter returns the original, untouched, with attributes that say what happened to it.
 func (s *Subscription) deadLetter(it *item) driver.Message {
-	attrs := make(map[string]string, len(it.d.Attributes)+11)
-	maps.Copy(attrs, it.d.Attributes)
-	// A stranger's message gets the identity that the handler saw.
-	attrs[attrID] = it.m.ID
-	attrs[attrCorrelation] = it.m.CorrelationID
-	delete(attrs, attrCausation) // what is hostile stays out
-	setIf(attrs, attrCausation, it.m.CausationID)
-	setIf(attrs, attrKey, it.m.Key)
+	attrs := identified(it)
+	// A letter begins anew, whoever handles it.
+	for _, k := range []string{attrMovedAttempts, attrMovedNotBefore, attrMovedFirst} {
+		delete(attrs, k)
+	}
 	attrs[attrDeadTopic] = s.topic
 	attrs[attrDeadSubscription] = s.name
 	attrs[attrDeadReason] = it.dead.reason

@@ -19,13 +19,17 @@ type item struct {
 	due      time.Time
 	slot     int  // index in dispatch.held
 	settling bool // its acknowledgement is under way
+	moving   bool // its next step is to be moved
+	stays    bool // it could not be moved
+	outside  bool // it waits and holds up no key: it has no lane
 	revoked  bool // the broker takes it back: it leaves, and its key with it
 }
 
 // dispatch decides what runs next. It is plain state, owned by one goroutine.
 //
 // An item is ready, running, waiting for its time, or queued behind the current item of its key. Each key with an
-// item that is one of the first three has a lane, which holds those queued behind it.
+// item that is one of the first three has a lane, which holds those queued behind it. A waiting item that is outside has
+// no part in that until it wakes.
 type dispatch struct {
 	ready   []*item // in order of arrival
 	waiting dueHeap
@@ -35,8 +39,18 @@ type dispatch struct {
 
 // add takes a delivery in.
 func (q *dispatch) add(it *item) {
+	q.hold(it)
+	q.enter(it)
+}
+
+// hold notes that it is here.
+func (q *dispatch) hold(it *item) {
 	it.slot = len(q.held)
 	q.held = append(q.held, it)
+}
+
+// enter makes it ready, or queues it behind the current item of its key.
+func (q *dispatch) enter(it *item) {
 	if key := it.key; key != "" {
 		if behind, busy := q.lanes[key]; busy {
 			q.lanes[key] = append(behind, it)
@@ -58,16 +72,16 @@ func (q *dispatch) next() *item {
 	return it
 }
 
-// wait sets it aside until due. It stays current: its key waits with it.
-func (q *dispatch) wait(it *item, due time.Time) {
-	it.due = due
-	heap.Push(&q.waiting, it)
-}
-
 // wake makes ready what is due.
 func (q *dispatch) wake(now time.Time) {
 	for len(q.waiting) > 0 && !q.waiting[0].due.After(now) {
-		q.ready = append(q.ready, heap.Pop(&q.waiting).(*item))
+		it := heap.Pop(&q.waiting).(*item)
+		if it.outside {
+			it.outside = false
+			q.enter(it)
+			continue
+		}
+		q.ready = append(q.ready, it)
 	}
 }
 
@@ -94,8 +108,11 @@ func (q *dispatch) drop(it *item) {
 	q.held = q.held[:last]
 }
 
-// takeLane takes it, which must be current, and all that is queued behind it.
+// takeLane takes it, which must be current or outside, and all that is queued behind it.
 func (q *dispatch) takeLane(it *item) []*item {
+	if it.outside {
+		return []*item{it}
+	}
 	items := append([]*item{it}, q.lanes[it.key]...)
 	delete(q.lanes, it.key)
 	return items

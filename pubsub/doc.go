@@ -25,6 +25,11 @@
 // ended without an outcome, because its process died or was stopped, is not held against the message, up to ten of
 // them beyond MaxAttempts: a message that came back that often ends its consumers, and is dead-lettered unhandled.
 //
+// A message that waits for its next attempt waits here, under its lease, with its key. Where the broker can hand a
+// message to one subscription alone, SubscriptionOptions.MaxParked and MaxInPlaceDelay bound that: past them the message
+// is moved. A copy is stored at the broker, then the original is acknowledged. The copy has the same ID, and its attempts
+// count on; its key does not wait for it, so that it is handled after messages that were published later.
+//
 // [Peek] shows what is dead, and [Redrive] puts it back to the subscription where it died, which its siblings do not
 // notice: the same message, with the same ID. It comes behind what waits there, so that later messages of its key are
 // handled before it.
@@ -36,8 +41,8 @@
 //
 // Metrics have the names of the semantic conventions for messaging where these have one. Their labels are topics and
 // subscriptions, which the program names, and a fixed list of kinds of error; nothing that a message brings becomes a
-// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and six of
-// gauges and counters. Publishing has up to nine for each topic; past 1,000 topics the rest are "__other__", which
+// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and seven
+// of gauges and counters. Duplicates are counted by who can tell them: sqlx/inbox. Publishing has up to nine for each topic; past 1,000 topics the rest are "__other__", which
 // metrics_label_values_overflowed_total counts.
 //
 // # What it does not

@@ -193,8 +193,9 @@ func (l *loop) take(work context.Context, b batch) {
 		return
 	}
 	l.gauge.Add(float64(len(items)))
+	now := time.Now()
 	for _, it := range items {
-		l.add(it)
+		l.admit(work, it, now)
 	}
 	if len(l.late) > 0 {
 		l.revoke(work, l.late)
@@ -250,7 +251,7 @@ func (l *loop) finish(work context.Context, r result) {
 		l.pass(r.it)
 		l.unacked = append(l.unacked, r.it)
 	case r.verdict == again && !leaving:
-		l.wait(r.it, time.Now().Add(r.delay))
+		l.park(r.it, r.delay)
 	default:
 		// The whole key waits for as long as its head, so that it is not overtaken elsewhere.
 		l.release(work, l.takeLane(r.it), r.delay)
@@ -302,6 +303,7 @@ func (l *loop) giveBack(work context.Context, items []*item, delay time.Duration
 
 // releaseIdle releases what does not run. What is queued behind a running one of its key stays until that one ends.
 func (l *loop) releaseIdle(work context.Context) {
+	l.stay()
 	l.release(work, l.takeReady(), 0)
 	for items := l.takeWaiting(); items != nil; items = l.takeWaiting() {
 		l.release(work, items, max(time.Until(items[0].due), 0))

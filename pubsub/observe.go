@@ -27,6 +27,7 @@ type observer struct {
 	retries     *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
 	redriven    *prometheus.CounterVec
+	moved       *prometheus.CounterVec
 }
 
 func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system string) (*observer, error) {
@@ -37,7 +38,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	if system != "" {
 		o.system = []attribute.KeyValue{semconv.MessagingSystemKey.String(system)}
 	}
-	var errs [6]error
+	var errs [7]error
 	o.send, errs[0] = metrics.NewRED(reg, metrics.REDOptions{
 		Name:   "messaging_client_operation_duration_seconds",
 		Help:   "How long a call to the message broker took.",
@@ -63,7 +64,11 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 		Name: "mainstay_pubsub_redriven_total",
 		Help: "Dead letters put back to the subscription where they died.",
 	}, []string{"topic", "subscription"}))
-	o.topics, errs[5] = newDestinations(reg)
+	o.moved, errs[5] = metrics.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mainstay_pubsub_moved_total",
+		Help: "Messages that left the process until their next attempt.",
+	}, []string{"topic", "subscription"}))
+	o.topics, errs[6] = newDestinations(reg)
 	return o, errors.Join(errs[:]...)
 }
 
@@ -71,6 +76,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 // series of attempts that succeed.
 func (o *observer) announce(topic, subscription string) *metrics.Series {
 	o.retries.WithLabelValues(topic, subscription)
+	o.moved.WithLabelValues(topic, subscription)
 	for _, reason := range []string{reasonPermanent, reasonExhausted, reasonExpired, reasonDeliveries} {
 		o.deadLetters.WithLabelValues(topic, subscription, reason)
 	}

@@ -48,20 +48,22 @@ func (e *panicError) Unwrap() error {
 func (s *Subscription) newItem(d *driver.Delivery) *item {
 	m := decode(s.topic, s.name, d, s.client.traceFields)
 	it := &item{d: d, m: m, id: m.ID, key: m.Key}
+	s.recall(it, time.Now())
 	if most := s.o.Retry.MaxAttempts; most > 0 && d.Attempt > most+maxStrayDeliveries {
-		it.dead = &burial{reason: reasonDeliveries, attempts: d.Attempt - 1,
+		it.dead = &burial{reason: reasonDeliveries, attempts: it.failures + d.Attempt - 1,
 			err: fmt.Errorf("delivered %d times without an outcome", d.Attempt-1)}
 	}
 	return it
 }
 
-// process takes one step with it, an attempt or a burial, and reports on done, which has room.
+// process takes one step with it, an attempt, a move or a burial, and reports on done, which has room.
 func (s *Subscription) process(work context.Context, it *item, done chan<- result) {
 	ctx := s.contextOf(work, it.m)
 	err := errGoexit
 	// Deferred, because a handler may end this goroutine.
 	defer func() { done <- s.judge(ctx, it, err) }()
-	if it.dead == nil {
+	if it.dead == nil && !it.moving {
+		it.stays = false
 		err = s.attempt(ctx, it.m)
 	}
 }
@@ -99,13 +101,16 @@ func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
 	switch {
 	case it.dead != nil:
 		return s.bury(ctx, it)
+	case it.moving:
+		return s.move(ctx, it)
 	case err == nil:
 		return result{it: it, verdict: settled}
 	case ctx.Err() != nil:
 		// Stopping is not a failure of the message.
 		return result{it: it, verdict: released}
 	}
-	if it.failures++; it.failures == 1 {
+	it.failures++
+	if it.failed.IsZero() {
 		it.failed = time.Now()
 	}
 	delay := s.o.Retry.delay(it.failures, err)

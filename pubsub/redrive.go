@@ -270,7 +270,7 @@ func revived(attrs map[string]string, deaths int) map[string]string {
 	attrs = maps.Clone(attrs)
 	for _, k := range []string{
 		attrDeadTopic, attrDeadSubscription, attrDeadReason, attrDeadError, attrDeadAttempts, attrDeadTime,
-		attrDeadPosition, attrMovedAttempts, attrMovedNotBefore, attrMovedFirst,
+		attrDeadPosition, attrDeadClass, attrDeadFirst, attrMovedAttempts, attrMovedNotBefore, attrMovedFirst,
 	} {
 		delete(attrs, k)
 	}

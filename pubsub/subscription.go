@@ -70,6 +70,14 @@ type SubscriptionOptions struct {
 	OrderAcrossReplicas bool
 	// Retry says how often a failed message is tried again. Its zero value means the defaults of its fields.
 	Retry Retry
+	// MaxInPlaceDelay is the longest pause before another attempt for which a message waits here and holds up its key;
+	// for a longer one it is moved, as the package comment says. Zero means 15m; negative means that none is too long.
+	// A broker that cannot move messages keeps them here, whatever the pause, and refuses a value above zero.
+	MaxInPlaceDelay time.Duration
+	// MaxParked bounds the messages that wait here for another attempt: what fails beyond is moved, unless moving
+	// fails. Zero means MaxInFlight, so that only MaxInFlight bounds them; negative is not allowed. A broker that cannot
+	// move messages refuses a value above zero.
+	MaxParked int
 	// DeadLetter names the topic for messages that cannot be handled. Empty means TOPIC.dead-letter.SUBSCRIPTION.
 	// There is always one.
 	DeadLetter string
@@ -94,6 +102,8 @@ func (o *SubscriptionOptions) withDefaults(topic, name string) SubscriptionOptio
 	r.Retry.MaxAttempts = cmp.Or(r.Retry.MaxAttempts, 10)
 	r.Retry.MinBackoff = cmp.Or(r.Retry.MinBackoff, 250*time.Millisecond)
 	r.Retry.MaxBackoff = cmp.Or(r.Retry.MaxBackoff, max(30*time.Second, r.Retry.MinBackoff))
+	r.MaxInPlaceDelay = cmp.Or(r.MaxInPlaceDelay, 15*time.Minute)
+	r.MaxParked = cmp.Or(r.MaxParked, r.MaxInFlight)
 	r.DeadLetter = cmp.Or(r.DeadLetter, defaultDeadLetter(topic, name))
 	r.DrainTimeout = cmp.Or(r.DrainTimeout, 25*time.Second)
 	return r
@@ -111,6 +121,8 @@ func (o *SubscriptionOptions) check(topic string) error {
 		return &InvalidError{"Retry.MaxBackoff", "must not be negative"}
 	case o.Retry.MinBackoff < 0 && o.Retry.MaxAttempts < 0:
 		return &InvalidError{"Retry", "must have a pause or a MaxAttempts"}
+	case o.MaxParked < 0:
+		return &InvalidError{"MaxParked", "must not be negative"}
 	case o.DeadLetter == topic:
 		return &InvalidError{"DeadLetter", "must not be the topic itself"}
 	}
@@ -125,7 +137,8 @@ type Subscription struct {
 	name      string
 	handler   Handler
 	o         SubscriptionOptions
-	err       error // why it cannot run
+	mover     driver.Redeliverer // nil where the broker is none
+	err       error              // why it cannot run
 	ran       atomic.Bool
 	ready     chan struct{}
 	draining  chan struct{}
@@ -149,7 +162,11 @@ func (c *Client) Subscribe(topic, name string, h Handler, o *SubscriptionOptions
 		draining: make(chan struct{}),
 	}
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
+	s.mover, _ = c.broker.(driver.Redeliverer)
 	s.err = s.check(h)
+	if o != nil && s.err == nil && s.mover == nil && (o.MaxParked > 0 || o.MaxInPlaceDelay > 0) {
+		s.err = &InvalidError{"MaxParked or MaxInPlaceDelay", "needs a broker that can hand a message to one subscription alone"}
+	}
 	if s.err != nil {
 		return s
 	}
