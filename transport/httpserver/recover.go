@@ -20,7 +20,8 @@ func (x *exchange) handlePanic(v any) {
 	if v != http.ErrAbortHandler { //nolint:errorlint // net/http compares it the same way
 		x.recorder.panicked = &panicInfo{value: v, stack: string(debug.Stack())}
 	}
-	if x.recorder.status == 0 && v != http.ErrAbortHandler { //nolint:errorlint // as above
+	// What a handler took over is its own: nothing can be said there.
+	if x.recorder.status == 0 && !x.recorder.hijacked && v != http.ErrAbortHandler { //nolint:errorlint // as above
 		problem.Write(&x.recorder, x.req, http.StatusInternalServerError,
 			transport.Errorf(transport.Internal, "internal error"))
 		return
