@@ -2,6 +2,7 @@ package natspubsub
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,10 +13,17 @@ import (
 // Options configures a [Broker]. The zero value is ready.
 type Options struct {
 	// Stream changes the configuration with which a missing stream for topic is created, for more replicas, another
-	// limit, one stream for many topics. It finds the defaults in c: named as the topic with '_' for '.', one subject,
-	// file storage, one replica, messages kept for 7 days whether read or not, without a bound on bytes, and a
-	// duplicate window of 2 minutes. Nil means those. It must leave the topic among the subjects.
+	// limit, one stream for many topics. It finds the defaults in c: named as the topic with '_' for '.', the topic and
+	// its redeliveries ("TOPIC.$redeliver.>") for subjects, file storage, one replica, messages kept for 7 days whether
+	// read or not, without a bound on bytes, and a duplicate window of 2 minutes. Nil means those. It must leave the
+	// topic among the subjects; without the redeliveries, Redeliver refuses.
 	Stream func(topic string, c *jetstream.StreamConfig)
+	// ConfirmAcks makes an acknowledgement return once the server has applied it (a double acknowledgement), for a
+	// round trip to the consumer's leader. The zero value, false, waits until the server has received it: one that gets
+	// lost behind that costs a redelivery.
+	ConfirmAcks bool
+	// Logger says what was changed of a consumer that exists. Nil means slog.Default().
+	Logger *slog.Logger
 }
 
 // Broker publishes to JetStream and subscribes to it. It implements driver.Broker and is safe for concurrent use.
@@ -33,6 +41,9 @@ func New(js jetstream.JetStream, o *Options) *Broker {
 	b := &Broker{js: js, nc: js.Conn(), streams: make(map[string]stream)}
 	if o != nil {
 		b.o = *o
+	}
+	if b.o.Logger == nil {
+		b.o.Logger = slog.Default()
 	}
 	return b
 }

@@ -16,18 +16,24 @@
 // before it is sent.
 //
 // A subscription is a durable pull consumer, shared by all processes that use the name. One that exists goes on where
-// it was; the adapter sets its acknowledgement wait to the lease, and takes away its delivery limit, since package
-// pubsub dead-letters with a copy where the server would drop without one. It also lets the number of unacknowledged
-// messages be unbounded at the server, because each process bounds its own: a shared bound would let one stuck process
-// starve the others. A consumer or stream that somebody deletes is created again, from the first message that this
-// process has not seen.
+// it was. Its acknowledgement wait is the lease. It has no delivery limit, since package pubsub dead-letters with a copy
+// where the server would drop without one, and no limit of unacknowledged messages, because each process bounds its
+// own: a shared bound would let one stuck process starve the others. A consumer that this package made follows the
+// subscription, and what is changed of it is logged; one that somebody else made is left as it is, and refused, field
+// by field, where it does not fit. A stream is never changed. A consumer or stream that somebody deletes is created
+// again, from the first message that this process has not seen.
 //
-// Acknowledgements are confirmed to have reached the server, not to have been replicated. One that gets lost costs a
-// redelivery.
+// What is redelivered to one subscription alone (a message whose next attempt is far away, a dead letter that is put
+// back) goes through a subject of its own in the topic's stream, "TOPIC.$redeliver.NAME". Streams that this package
+// makes hold it. Add "TOPIC.$redeliver.>" to the subjects of one that you made; without it redelivery is refused, with
+// those words, and everything else works.
+//
+// Acknowledgements are confirmed to have reached the server, not to have been replicated; [Options.ConfirmAcks] asks
+// for more. One that gets lost costs a redelivery.
 //
 // Messages travel in the CloudEvents NATS binding, binary mode: attributes are headers, percent-encoded where the
-// binding says so. JetStream has no order by key across consumers: two processes may hold messages of one key at the
-// same time. Within one process package pubsub keeps the order.
+// binding says so. Two processes may hold messages of one key at the same time, so a subscription that asks for order
+// across processes is refused. Within one process package pubsub keeps the order.
 //
 // # What it does not
 //

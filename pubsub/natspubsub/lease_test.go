@@ -1,8 +1,11 @@
 package natspubsub_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,9 +58,10 @@ func TestLastDeliveryIsNotDropped(t *testing.T) {
 	if err := b.Declare(t.Context(), []string{"orders", "orders.dead-letter.stock"}); err != nil {
 		t.Fatal(err)
 	}
-	// Somebody made the consumer with a limit of the server's own.
+	// Somebody gave our consumer a limit of the server's own.
 	_, err := js.CreateConsumer(t.Context(), "orders", jetstream.ConsumerConfig{
 		Durable: "stock-orders", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "orders", MaxDeliver: 3,
+		Metadata: map[string]string{"mainstay-subscription": "stock"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,5 +118,20 @@ func TestLeaseOfAnExistingConsumerIsUpdated(t *testing.T) {
 	}
 	if got := c.CachedInfo().Config.AckWait; got != time.Hour {
 		t.Errorf("AckWait = %v, want 1h", got)
+	}
+}
+
+func TestChangeOfAConsumerIsLogged(t *testing.T) {
+	n := startServer(t)
+	var log bytes.Buffer
+	b := natspubsub.New(jetStream(t, n.conn), &natspubsub.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	open(t, b, "orders", "stock", time.Minute)
+	open(t, b, "orders", "stock", time.Minute)
+	if log.Len() > 0 {
+		t.Errorf("logged %s, want nothing: nothing changed", &log)
+	}
+	open(t, b, "orders", "stock", time.Hour)
+	if got := log.String(); !strings.Contains(got, "AckWait is 1m0s, want 1h0m0s") || strings.Contains(got, ";") {
+		t.Errorf("logged %q, want what was changed, alone", got)
 	}
 }

@@ -23,7 +23,11 @@ func (b *Broker) Publish(ctx context.Context, topic string, ms []driver.Message)
 	if err != nil {
 		return err
 	}
-	p := &publication{Broker: b, topic: topic, failed: make(map[int]error)}
+	return b.publish(ctx, &publication{Broker: b, topic: topic, subject: topic}, s, ms)
+}
+
+func (b *Broker) publish(ctx context.Context, p *publication, s stream, ms []driver.Message) error {
+	p.failed = make(map[int]error)
 	fitting := p.fitting(ms, s)
 	if len(fitting) == 1 {
 		p.one(ctx, fitting[0])
@@ -41,13 +45,14 @@ func (b *Broker) Publish(ctx context.Context, topic string, ms []driver.Message)
 	return p.result(len(ms))
 }
 
-// publication is one call of Publish.
+// publication is one call of Publish or Redeliver.
 type publication struct {
 	*Broker
-	topic  string
-	failed map[int]error // by index
-	broken error         // why no more chunks are sent
-	sent   bool          // something may have been stored
+	topic   string
+	subject string        // the topic, or where its redeliveries go
+	failed  map[int]error // by index
+	broken  error         // why no more chunks are sent
+	sent    bool          // something may have been stored
 }
 
 // outgoing is one message on its way.
@@ -65,8 +70,9 @@ func (p *publication) fitting(ms []driver.Message, s stream) []*outgoing {
 	}
 	fits := make([]*outgoing, 0, len(ms))
 	for i, m := range ms {
-		msg := &nats.Msg{Subject: p.topic, Header: encodeHeader(m), Data: m.Data}
-		if m.ID != "" {
+		msg := &nats.Msg{Subject: p.subject, Header: encodeHeader(m), Data: m.Data}
+		// What is redelivered was stored before under its ID, and is not dropped for that.
+		if m.ID != "" && p.subject == p.topic {
 			// With the topic, because a stream may hold several, and a message may be in more than one of them.
 			msg.Header[jetstream.MsgIDHeader] = []string{p.topic + "/" + escape(m.ID)}
 		}

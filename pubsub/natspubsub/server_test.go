@@ -16,13 +16,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // natsServer is a JetStream server in this process, with a file store in a temporary folder.
 type natsServer struct {
-	t    *testing.T
+	t    testing.TB
 	o    *server.Options
 	s    *server.Server
 	conn *nats.Conn
 }
 
-func startServer(t *testing.T) *natsServer {
+func startServer(t testing.TB) *natsServer {
 	t.Helper()
 	n := &natsServer{t: t, o: &server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
@@ -53,7 +53,7 @@ func (n *natsServer) stop() {
 	n.s.WaitForShutdown()
 }
 
-func connect(t *testing.T, url string) *nats.Conn {
+func connect(t testing.TB, url string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url,
 		nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
@@ -64,7 +64,7 @@ func connect(t *testing.T, url string) *nats.Conn {
 	return nc
 }
 
-func jetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+func jetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {

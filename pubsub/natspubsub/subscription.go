@@ -59,7 +59,11 @@ type request struct {
 }
 
 // Subscribe opens the durable consumer of o.Name on o.Topic. It implements driver.Broker.
+// It keeps no order across processes: o.Ordered is refused.
 func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
+	if o.Ordered {
+		return nil, permanentError{fmt.Errorf("natspubsub: consumer of %q on %q: %w", o.Name, o.Topic, driver.ErrUnordered)}
+	}
 	s := &subscription{
 		b: b, o: o,
 		// Room for every message of a request and the statuses of some: a full channel makes the client drop.
@@ -351,13 +355,16 @@ func (s *subscription) delivery(m *nats.Msg) (*driver.Delivery, error) {
 		Message:   driver.Message{Attributes: decodeHeader(m.Header), Data: m.Data},
 		Attempt:   int(meta.NumDelivered),
 		Published: meta.Timestamp,
-		Position:  meta.Stream + "/" + strconv.FormatUint(meta.Sequence.Stream, 10),
+		Position:  position(meta.Stream, meta.Sequence.Stream),
 		Handle:    m.Reply,
 	}, nil
 }
 
-// Ack returns once the server has received the acknowledgements.
+// Ack returns once the server has received the acknowledgements, or has applied them where Options.ConfirmAcks asks.
 func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
+	if s.b.o.ConfirmAcks {
+		return s.confirm(ctx, ds)
+	}
 	return s.answer(ctx, ds, "+ACK")
 }
 

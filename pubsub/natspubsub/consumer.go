@@ -1,0 +1,155 @@
+package natspubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// metaSubscription is the consumer's metadata that holds the subscription's name, dots and all. It marks a consumer
+// as ours.
+const metaSubscription = "mainstay-subscription"
+
+// durable names the consumer of a subscription. A stream may hold many topics, a consumer reads one.
+func durable(topic, name string) string { return flat(name) + "-" + flat(topic) }
+
+// ensureConsumer returns the consumer of a subscription and creates it where there is none, beginning at the sequence
+// start, or where o says when that is zero.
+func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.SubscribeOptions, start uint64) (
+	jetstream.Consumer, error,
+) {
+	c, err := b.js.Consumer(ctx, s.name, durable(o.Topic, o.Name))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return b.js.CreateConsumer(ctx, s.name, consumerConfig(s, o, start))
+	}
+	if err != nil {
+		return nil, err
+	}
+	have := c.CachedInfo().Config
+	if err := belongs(have, o.Topic, o.Name); err != nil {
+		return nil, err
+	}
+	want := have
+	setFilters(&want, s.filters(o.Topic, o.Name))
+	want.AckWait, want.BackOff, want.MaxDeliver = o.Lease, nil, -1
+	if have.Metadata[metaSubscription] == "" {
+		return c, foreign(have, want)
+	}
+	want.MaxAckPending = -1
+	changes := differences(have, want)
+	if len(changes) == 0 {
+		return c, nil
+	}
+	if c, err = b.js.UpdateConsumer(ctx, s.name, want); err == nil {
+		b.o.Logger.InfoContext(ctx, "consumer follows its subscription",
+			"stream", s.name, "consumer", want.Durable, "changes", strings.Join(changes, "; "))
+	}
+	return c, err
+}
+
+func consumerConfig(s stream, o driver.SubscribeOptions, start uint64) jetstream.ConsumerConfig {
+	c := jetstream.ConsumerConfig{
+		Durable:       durable(o.Topic, o.Name),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       o.Lease,
+		MaxDeliver:    -1,
+		MaxAckPending: -1,
+		Metadata:      map[string]string{metaSubscription: o.Name},
+	}
+	setFilters(&c, s.filters(o.Topic, o.Name))
+	setStart(&c, o.Start)
+	if start > 0 {
+		c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = jetstream.DeliverByStartSequencePolicy, start, nil
+	}
+	return c
+}
+
+func setStart(c *jetstream.ConsumerConfig, start driver.Start) {
+	c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = jetstream.DeliverNewPolicy, 0, nil
+	switch {
+	case start.Earliest:
+		c.DeliverPolicy = jetstream.DeliverAllPolicy
+	case !start.Time.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, new(start.Time.UTC())
+	}
+}
+
+func setFilters(c *jetstream.ConsumerConfig, filters []string) {
+	c.FilterSubject, c.FilterSubjects = "", nil
+	if len(filters) == 1 {
+		c.FilterSubject = filters[0]
+		return
+	}
+	c.FilterSubjects = filters
+}
+
+// filtersOf returns what a consumer reads, nothing for the whole stream.
+func filtersOf(c jetstream.ConsumerConfig) []string {
+	if c.FilterSubject == "" {
+		return c.FilterSubjects
+	}
+	return append([]string{c.FilterSubject}, c.FilterSubjects...)
+}
+
+// belongs says whether a consumer that exists is the subscription's: "a.b" and "a_b" have consumers of one name.
+func belongs(c jetstream.ConsumerConfig, topic, name string) error {
+	filters := filtersOf(c)
+	owner, known := c.Metadata[metaSubscription]
+	switch {
+	case known && owner != name:
+		return permanentError{fmt.Errorf("consumer %q belongs to subscription %q", c.Durable, owner)}
+	case len(filters) > 0 && slices.ContainsFunc(filters, func(f string) bool {
+		return f != topic && f != redelivery(topic, name)
+	}):
+		return permanentError{fmt.Errorf("consumer %q exists for %v", c.Durable, filters)}
+	case c.AckPolicy != jetstream.AckExplicitPolicy || c.DeliverSubject != "":
+		return permanentError{
+			fmt.Errorf("consumer %q exists and is no pull consumer with explicit acknowledgement", c.Durable),
+		}
+	}
+	return nil
+}
+
+// foreign returns what has to be changed of a consumer that somebody else made before it can be used. How many
+// unacknowledged messages it allows, and whether it reads what is redelivered, is left to its maker.
+func foreign(have, want jetstream.ConsumerConfig) error {
+	setFilters(&want, filtersOf(have))
+	want.MaxAckPending = have.MaxAckPending
+	changes := differences(have, want)
+	if len(changes) == 0 {
+		return nil
+	}
+	return permanentError{fmt.Errorf("consumer %q was made by somebody else and does not fit: %s. "+
+		"Change it, or delete it to have it made", have.Durable, strings.Join(changes, "; "))}
+}
+
+// differences names what is not as it should be.
+func differences(have, want jetstream.ConsumerConfig) []string {
+	var all []string
+	note := func(field string, have, want any) {
+		all = append(all, fmt.Sprintf("%s is %v, want %v", field, have, want))
+	}
+	if have.AckWait != want.AckWait {
+		note("AckWait", have.AckWait, want.AckWait)
+	}
+	if len(have.BackOff) != len(want.BackOff) {
+		note("BackOff", have.BackOff, []time.Duration{})
+	}
+	if have.MaxDeliver != want.MaxDeliver {
+		note("MaxDeliver", have.MaxDeliver, want.MaxDeliver)
+	}
+	if have.MaxAckPending != want.MaxAckPending {
+		note("MaxAckPending", have.MaxAckPending, want.MaxAckPending)
+	}
+	if h, w := filtersOf(have), filtersOf(want); !slices.Equal(slices.Sorted(slices.Values(h)), slices.Sorted(slices.Values(w))) {
+		note("filter", h, w)
+	}
+	return all
+}
