@@ -186,9 +186,7 @@ func TestRequestsThatAreTakenBackLeaveNothing(t *testing.T) {
 	if obs.active(t) != 0 || obs.errorLines(t) != 0 {
 		t.Errorf("%v active, %d error lines, want none", obs.active(t), obs.errorLines(t))
 	}
-	for series := range obs.series(t) {
-		if series != "GET  499" && series != "GET  200" {
-			t.Errorf("series %q, want 499 and 200 alone", series)
-		}
+	if got := obs.series(t); len(got) != 2 || got["GET  200"] != 1 || got["GET  499"] == 0 {
+		t.Errorf("series %v, want one 200 and 499 for the rest", got)
 	}
 }
