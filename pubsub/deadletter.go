@@ -103,7 +103,7 @@ func (s *Subscription) bury(ctx context.Context, it *item) result {
 }
 
 func (s *Subscription) storeDeadLetter(ctx context.Context, it *item) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	sending := s.client.observer.sending(ctx, s.o.DeadLetter, 1)
 	_, span := sending.start(ctx)

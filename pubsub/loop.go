@@ -22,6 +22,9 @@ const (
 	settleTimeout = 10 * time.Second
 	// abandonAfter is how long a handler whose context has ended may take to notice.
 	abandonAfter = 2 * time.Second
+	// settleGrace is how long a copy that is being stored may take once handlers are cut off: less than abandonAfter, so
+	// that it is never left behind.
+	settleGrace = time.Second
 	// maxStrayDeliveries is how many deliveries beyond Retry.MaxAttempts may end without an outcome. Generous,
 	// because brokers count the deliveries that a stopping consumer released too.
 	maxStrayDeliveries = 10

@@ -82,7 +82,7 @@ func (q *dispatch) stay() {
 // copy cannot be stored, the message stays, as if there were room.
 func (s *Subscription) move(ctx context.Context, it *item) result {
 	it.moving = false
-	storing, cancel := context.WithTimeout(ctx, settleTimeout)
+	storing, cancel := settling(ctx)
 	defer cancel()
 	delay := max(time.Until(it.due), 0)
 	err := s.mover.Redeliver(storing, s.topic, s.name, []driver.Message{s.moved(it)}, delay)
@@ -94,7 +94,8 @@ func (s *Subscription) move(ctx context.Context, it *item) result {
 		return result{it: it, verdict: released, delay: delay}
 	}
 	it.stays = true
-	s.log.WarnContext(ctx, "message cannot be moved out of the way of its key, it is kept", append(logged(it.m, err), "retry_in", delay)...)
+	s.log.WarnContext(ctx, "message cannot be moved out of the way of its key, it is kept",
+		append(logged(it.m, err), "retry_in", delay)...)
 	return result{it: it, verdict: again, delay: max(time.Until(it.due), 0)}
 }
 

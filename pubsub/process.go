@@ -74,11 +74,8 @@ func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
 	began := time.Now()
 	ctx, span := o.tracer.Start(ctx, s.spanName, s.spanStart...)
 	describe(span, m)
-	if s.o.HandlerTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.o.HandlerTimeout)
-		defer cancel()
-	}
+	ctx, cancel := s.attemptContext(ctx)
+	defer cancel()
 	err = errGoexit // what stays if the handler never returns
 	defer func() {
 		if v := recover(); v != nil {
@@ -94,6 +91,25 @@ func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
 		series.Observe(ctx, time.Since(began))
 	}()
 	return s.handler(ctx, m)
+}
+
+// attemptContext returns a child of ctx that ends with one attempt.
+func (s *Subscription) attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.o.HandlerTimeout > 0 {
+		return context.WithTimeout(ctx, s.o.HandlerTimeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+// settling returns a context for what is stored on behalf of a message. It is its own: neither the end of an attempt
+// nor that of work takes it along, but what is under way when work ends has settleGrace left.
+func settling(work context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), settleTimeout)
+	stop := context.AfterFunc(work, func() { time.AfterFunc(settleGrace, cancel) })
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // judge decides what becomes of it after an attempt that ended with err, or instead of one.
