@@ -88,6 +88,7 @@ func TestCorrelation(t *testing.T) {
 		})
 	}
 	for name, answer := range map[string]func(http.ResponseWriter){
+		"InPlaceOf":  func(w http.ResponseWriter) { w.Header().Set("X-Correlation-Id", "upstream") },
 		"ByAHeader":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) },
 		"ByABody":    func(w http.ResponseWriter) { _, _ = w.Write([]byte("b")) },
 		"ByAString":  func(w http.ResponseWriter) { _, _ = io.WriteString(w, "b") },

@@ -66,7 +66,7 @@ func TestWriter(t *testing.T) {
 	})
 	t.Run("HijacksWhereThatIsPossible", func(t *testing.T) {
 		obs := newObserved()
-		url, _ := start(t, httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		url, stop := start(t, httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			conn, rw, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -78,6 +78,12 @@ func TestWriter(t *testing.T) {
 		}), obs.server(httpserver.Options{Addr: "127.0.0.1:0"})))
 		if resp, _ := send(t, newClient(t), request(t, "GET", url, nil)); resp.StatusCode != 204 {
 			t.Errorf("status %d, want the handler's own 204", resp.StatusCode)
+		}
+		if err := stop(); err != nil { // the handler has returned
+			t.Errorf("Run: %v", err)
+		}
+		if got := obs.series(t); got["GET  101"] != 1 {
+			t.Errorf("series %v, want 101 for what was taken over", got)
 		}
 	})
 	t.Run("ClaimsWhatIsThereAndNoMore", func(t *testing.T) {
