@@ -37,7 +37,8 @@
 //
 // # What it does not
 //
-// Core NATS, fire and forget, is not covered. Servers older than 2.10 are not: they have no metadata of consumers.
+// Servers older than 2.10 are not covered: they have no metadata of consumers. Core NATS, at most once, is a publisher of
+// its own, [LossyPublisher].
 // Limits of a stream apply whether or not everybody has read: a subscription that is away for longer than the stream
 // keeps messages misses some, and a dead letter that nobody looks at within that time is gone. Give the streams of
 // dead letters a longer age by [Options.Stream].

@@ -74,3 +74,34 @@ func exampleServer() (url string, stop func()) {
 		os.RemoveAll(dir)
 	}
 }
+
+func ExampleLossyPublisher() {
+	url, stopServer := exampleServer()
+	defer stopServer()
+
+	nc, err := nats.Connect(url)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer nc.Close()
+	listener, err := nc.SubscribeSync("cursor.moved")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	lossy := natspubsub.NewLossyPublisher(nc, &pubsub.Options{Source: "/board", Registerer: prometheus.NewRegistry()})
+
+	ctx := context.Background()
+	if err := lossy.Fire(ctx, "cursor.moved", &pubsub.Message{Data: []byte("12,34")}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := listener.NextMsg(10 * time.Second)
+	if err != nil {
+		fmt.Println(err) // it was lost, which has to be all right
+		return
+	}
+	fmt.Printf("%s from %s\n", m.Data, m.Header.Get("ce-source"))
+	// Output: 12,34 from /board
+}

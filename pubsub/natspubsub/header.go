@@ -21,11 +21,14 @@ func raw(name string) bool {
 
 func encodeHeader(m driver.Message) nats.Header {
 	h := make(nats.Header, len(m.Attributes)+1)
+	// One array for all values: each name has one.
+	values := make([]string, 0, len(m.Attributes))
 	for k, v := range m.Attributes {
 		if !raw(k) {
 			v = escape(v)
 		}
-		h[k] = []string{v}
+		values = append(values, v)
+		h[k] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
