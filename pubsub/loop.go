@@ -47,7 +47,9 @@ type loop struct {
 	fail    context.CancelCauseFunc // stops the loop
 
 	received  chan batch
-	done      chan result
+	done      chan report
+	busy      int       // goroutines that report on done
+	batchDue  time.Time // when what is ready no longer waits for a batch to fill
 	acked     chan []*item
 	extended  chan struct{}
 	asking    bool // a Receive is under way
@@ -77,7 +79,7 @@ func newLoop(s *Subscription, sub driver.Subscription, revoked *revocations) *lo
 		gauge:    s.client.observer.process.InFlight(s.topic, s.name),
 		received: make(chan batch, 1),
 		// Room for every handler, so that one that was left behind can end.
-		done:     make(chan result, s.o.Concurrency),
+		done:     make(chan report, s.o.Concurrency),
 		acked:    make(chan []*item, 1),
 		extended: make(chan struct{}, 1),
 	}
@@ -101,7 +103,7 @@ func (l *loop) run(ctx context.Context) error {
 	stop, drain := ctx.Done(), (<-chan struct{})(l.s.draining)
 	for !l.over() {
 		now := time.Now()
-		l.begin(work)
+		l.begin(work, now)
 		l.ask(receiving, now)
 		l.ack(work)
 		alarm.Reset(l.untilAlarm(now))
@@ -109,7 +111,11 @@ func (l *loop) run(ctx context.Context) error {
 		case b := <-l.received:
 			l.take(work, b)
 		case r := <-l.done:
-			l.finish(work, r)
+			l.busy--
+			l.finish(work, r.result)
+			for _, r := range r.more {
+				l.finish(work, r)
+			}
 		case items := <-l.acked:
 			l.acking = false
 			l.forget(items)
@@ -157,14 +163,26 @@ func (l *loop) end() error {
 }
 
 // begin starts what is ready, while there is room. Once the loop is stopping nothing is.
-func (l *loop) begin(work context.Context) {
-	for len(l.running) < l.s.o.Concurrency {
+func (l *loop) begin(work context.Context, now time.Time) {
+	if l.s.batchHandler != nil {
+		l.beginBatches(work, now)
+		return
+	}
+	for l.busy < l.s.o.Concurrency {
 		it := l.next()
 		if it == nil {
 			return
 		}
-		l.running[it] = struct{}{}
+		l.start(it)
 		go l.s.process(work, it, l.done)
+	}
+}
+
+// start notes that a goroutine is about to run items.
+func (l *loop) start(items ...*item) {
+	l.busy++
+	for _, it := range items {
+		l.running[it] = struct{}{}
 	}
 }
 
@@ -173,8 +191,9 @@ func (l *loop) begin(work context.Context) {
 // busy key leaves the others their room.
 func (l *loop) ask(ctx context.Context, now time.Time) {
 	active := len(l.running) + len(l.ready)
-	n := min(2*l.s.o.Concurrency-active, l.s.o.MaxInFlight-len(l.held))
-	if l.asking || active > l.s.o.Concurrency || n <= 0 || ctx.Err() != nil || now.Before(l.askAfter) {
+	atOnce := l.s.o.Concurrency * max(l.s.batch, 1)
+	n := min(2*atOnce-active, l.s.o.MaxInFlight-len(l.held))
+	if l.asking || active > atOnce || n <= 0 || ctx.Err() != nil || now.Before(l.askAfter) {
 		return
 	}
 	l.asking = true
@@ -232,6 +251,9 @@ func (l *loop) untilAlarm(now time.Time) time.Duration {
 	next := time.Hour
 	if len(l.waiting) > 0 {
 		next = min(next, max(l.waiting[0].due.Sub(now), 0))
+	}
+	if !l.batchDue.IsZero() && l.busy < l.s.o.Concurrency {
+		next = min(next, max(l.batchDue.Sub(now), 0))
 	}
 	if pause := l.askAfter.Sub(now); pause > 0 {
 		next = min(next, pause)

@@ -28,6 +28,12 @@ type result struct {
 	delay   time.Duration
 }
 
+// report is what one goroutine found out, of one message or of several.
+type report struct {
+	result
+	more []result
+}
+
 // errGoexit is the outcome of a handler that ended its goroutine (runtime.Goexit, testing's FailNow).
 var errGoexit = errors.New("handler ended its goroutine")
 
@@ -57,11 +63,11 @@ func (s *Subscription) newItem(d *driver.Delivery) *item {
 }
 
 // process takes one step with it, an attempt, a move or a burial, and reports on done, which has room.
-func (s *Subscription) process(work context.Context, it *item, done chan<- result) {
+func (s *Subscription) process(work context.Context, it *item, done chan<- report) {
 	ctx := s.contextOf(work, it.m)
 	err := errGoexit
 	// Deferred, because a handler may end this goroutine.
-	defer func() { done <- s.judge(ctx, it, err) }()
+	defer func() { done <- report{result: s.judge(ctx, it, err)} }()
 	if it.dead == nil && !it.moving {
 		it.stays = false
 		err = s.attempt(ctx, it.m)
@@ -119,6 +125,17 @@ func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
 		return s.bury(ctx, it)
 	case it.moving:
 		return s.move(ctx, it)
+	}
+	r := s.decide(ctx, it, err)
+	if it.dead != nil {
+		return s.bury(ctx, it)
+	}
+	return r
+}
+
+// decide is judge after an attempt, without what has to be stored: where it has to be buried, that is its next step.
+func (s *Subscription) decide(ctx context.Context, it *item, err error) result {
+	switch {
 	case err == nil:
 		return result{it: it, verdict: settled}
 	case ctx.Err() != nil:
@@ -132,7 +149,7 @@ func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
 	delay := s.o.Retry.delay(it.failures, err)
 	if reason := s.o.Retry.giveUp(it, err, delay); reason != "" {
 		it.dead = &burial{reason: reason, class: errorType(err), attempts: it.m.Attempt, err: err}
-		return s.bury(ctx, it)
+		return result{it: it, verdict: again}
 	}
 	return s.retry(ctx, it, err, delay)
 }

@@ -147,6 +147,10 @@ type Subscription struct {
 	spanName  string
 	spanStart []trace.SpanStartOption
 	handled   *metrics.Series // attempts that succeeded; set by Run
+
+	batchHandler BatchHandler // nil for a handler of single messages
+	batch        int          // the most that one goroutine takes
+	batchWait    time.Duration
 }
 
 // Subscribe returns a subscription that hands the messages of topic to h. Subscriptions of one name, in this process
