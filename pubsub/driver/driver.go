@@ -46,7 +46,8 @@ type SubscribeOptions struct {
 	Lease time.Duration
 	// MaxInFlight bounds the deliveries received and not yet acknowledged or released. Never zero.
 	MaxInFlight int
-	// Start is where a subscription begins that the broker does not know yet. It says nothing about one that exists.
+	// Start is where a subscription begins that the broker does not know yet. It says nothing about one that exists. A
+	// broker that keeps no past returns a permanent error that matches errors.ErrUnsupported.
 	Start Start
 	// Ordered asks that no two receivers, in whatever process, hold messages of one key at the same time, but while a
 	// dead or stopped one is taken over. A broker that cannot promise it returns an error that matches [ErrUnordered].

@@ -21,7 +21,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestConformance(t *testing.T) {
 	var b *mempubsub.Broker // of the test that runs
 	pubsubtest.Run(t, pubsubtest.Harness{
+		Adapter:   "mem",
 		InProcess: true,
+		Abilities: pubsubtest.Abilities{
+			Order: true, Start: true, Redeliver: true, Delay: true, Browse: true, Seek: true, Lag: true,
+		},
 		Broker: func(testing.TB) driver.Broker {
 			b = &mempubsub.Broker{}
 			return b

@@ -8,11 +8,16 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/pubsubtest"
 )
 
+// abilities: no order across processes; Redeliver's delay is kept by package pubsub.
+var abilities = pubsubtest.Abilities{Start: true, Redeliver: true, Browse: true, Seek: true, Lag: true}
+
 func TestConformance(t *testing.T) {
 	n := startServer(t)
 	b := natspubsub.New(jetStream(t, n.conn), nil)
 	pubsubtest.Run(t, pubsubtest.Harness{
-		Broker: func(testing.TB) driver.Broker { return b },
+		Adapter:   "nats in process",
+		Broker:    func(testing.TB) driver.Broker { return b },
+		Abilities: abilities,
 		Stranger: func(t testing.TB, topic string, data []byte) {
 			if err := n.conn.Publish(topic, data); err != nil {
 				t.Fatal(err)
@@ -22,6 +27,10 @@ func TestConformance(t *testing.T) {
 			n.stop()
 			n.start()
 		},
+		Outage: func(testing.TB) func() {
+			n.stop()
+			return n.start
+		},
 		MaxBytes: int(n.conn.MaxPayload()),
 	})
 }
@@ -30,7 +39,9 @@ func TestConformanceOfARealServer(t *testing.T) {
 	nc := connect(t, realServer(t))
 	b := natspubsub.New(jetStream(t, nc), nil)
 	pubsubtest.Run(t, pubsubtest.Harness{
-		Broker: func(testing.TB) driver.Broker { return b },
+		Adapter:   "nats",
+		Broker:    func(testing.TB) driver.Broker { return b },
+		Abilities: abilities,
 		Stranger: func(t testing.TB, topic string, data []byte) {
 			if err := nc.Publish(topic, data); err != nil {
 				t.Fatal(err)

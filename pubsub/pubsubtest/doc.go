@@ -5,9 +5,15 @@
 //
 //	func TestConformance(t *testing.T) {
 //		pubsubtest.Run(t, pubsubtest.Harness{
-//			Broker: func(t testing.TB) driver.Broker { return &mempubsub.Broker{} },
+//			Adapter:   "mem",
+//			Broker:    func(t testing.TB) driver.Broker { return &mempubsub.Broker{} },
+//			Abilities: pubsubtest.Abilities{Order: true, Start: true, Browse: true},
 //		})
 //	}
+//
+// What brokers differ in is declared ([Abilities]), and the suite holds the adapter to it both ways. A case that needs
+// what is declared missing is reported as not able, and counted. The lines of several adapters' runs make one table
+// ([WriteTable]).
 //
 // The suite uses real time, because real brokers do, but for brokers that live in the test's process alone
 // ([Harness.InProcess]). It waits for things to happen, never for a time to pass, except

@@ -1,8 +1,8 @@
 package pubsubtest
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,13 +10,19 @@ import (
 )
 
 var leaseTests = []test{
-	{"AcknowledgedNeverComesBack", acknowledgedNeverComesBack},
-	{"EndsAndComesBack", leaseEndsAndComesBack},
-	{"IsExtended", leaseIsExtended},
-	{"ReleasedComesBackAtOnce", releasedComesBackAtOnce},
-	{"ReleasedComesBackAfterItsDelay", releasedComesBackAfterItsDelay},
-	{"CloseGivesBack", closeGivesBack},
-	{"LateCallsDoNoHarm", lateCallsDoNoHarm},
+	{name: "AcknowledgedNeverComesBack", run: acknowledgedNeverComesBack},
+	{name: "EndsAndComesBack", run: leaseEndsAndComesBack},
+	{name: "IsExtended", run: leaseIsExtended},
+	{name: "ReleasedComesBackAtOnce", run: releasedComesBackAtOnce},
+	{name: "ReleasedComesBackAfterItsDelay", run: releasedComesBackAfterItsDelay},
+	{name: "CloseGivesBack", run: closeGivesBack},
+	{name: "LateCallsDoNoHarm", run: lateCallsDoNoHarm},
+	{name: "CloseGivesBackElsewhere", run: closeGivesBackElsewhere},
+	{name: "AcksSomeOfABatch", run: acksSomeOfABatch},
+	{name: "ReleasesABatch", run: releasesABatch},
+	{name: "CountsEachDelivery", run: countsEachDelivery},
+	{name: "SettlesFromManyGoroutines", run: settlesFromManyGoroutines},
+	{name: "TakesEmptyCalls", run: takesEmptyCalls},
 }
 
 // isNext checks that d is delivery n of the message that first was.
@@ -154,29 +160,95 @@ func lateCallsDoNoHarm(f *fixture) {
 	r.receiveNone(f.Lease)
 }
 
-// keepsWhatWasStored is the only test that may end the broker.
-func keepsWhatWasStored(f *fixture) {
-	r := f.subscribe("one")
-	f.publish(message("unsettled", ""), message("waiting", ""))
-	r.receive(1)
-	f.Restart(f)
-	ctx, cancel := context.WithTimeout(f.Context(), patience)
-	defer cancel()
-	got := map[string]bool{}
-	for len(got) < 2 {
-		ds, err := r.sub.Receive(ctx, 10)
-		if ctx.Err() != nil {
-			f.Fatalf("received %v after the restart, then %v, want both messages", got, err)
-		}
-		if err != nil && errors.Is(err, driver.ErrClosed) {
-			f.Fatalf("Receive = %v, want an error that another try may mend", err)
-		}
-		for _, d := range ds {
-			got[string(d.Data)] = true
-		}
-		if err != nil {
-			<-time.After(f.Lease / 10) // package pubsub backs off between tries, too
+func (f *fixture) release(r *receiver, delay time.Duration, ds ...*driver.Delivery) {
+	f.Helper()
+	if err := r.sub.Release(f.Context(), ds, delay); err != nil {
+		f.Fatalf("Release: %v", err)
+	}
+}
+
+func closeGivesBackElsewhere(f *fixture) {
+	a := f.subscribe("shared")
+	f.publish(message("1", ""), message("2", "k"))
+	a.receive(2)
+	b := f.subscribe("shared")
+	a.close()
+	b.receivesAll("1", "2")
+}
+
+func acksSomeOfABatch(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	f.publish(message("1", "a"), message("2", "b"), message("3", "c"), message("4", "d"))
+	for _, d := range r.receive(4) {
+		if id := string(d.Data); id == "2" || id == "4" {
+			r.ack(d)
+		} else {
+			f.release(r, 0, d)
 		}
 	}
-	f.publish(message("after", ""))
+	r.receivesAll("1", "3")
+	r.receiveNone(f.Lease)
+}
+
+func releasesABatch(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	var want []string
+	for i := range 30 {
+		want = append(want, fmt.Sprintf("%02d", i))
+		f.publish(message(want[i], ""))
+	}
+	f.release(r, 0, r.receive(len(want))...)
+	r.receivesAll(want...)
+}
+
+func countsEachDelivery(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	f.publish(message("1", "k"))
+	first := r.receive(1)[0]
+	d := first
+	for n := 2; n <= 5; n++ {
+		f.release(r, 0, d)
+		d = r.receive(1)[0]
+		f.isNext(d, first, n)
+	}
+	r.ack(d)
+}
+
+func settlesFromManyGoroutines(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	const n = 40
+	for i := range n {
+		f.publish(message(fmt.Sprintf("%02d", i), ""))
+	}
+	ds := r.receive(n)
+	errs := make(chan error, n)
+	for i, d := range ds {
+		go func() {
+			one := []*driver.Delivery{d}
+			err := r.sub.Extend(f.Context(), one)
+			if i%2 == 0 {
+				err = errors.Join(err, r.sub.Ack(f.Context(), one))
+			} else {
+				err = errors.Join(err, r.sub.Release(f.Context(), one, 0))
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			f.Errorf("settling: %v", err)
+		}
+	}
+	if got := len(f.drain(n/2, r)); got != n/2 {
+		f.Errorf("%d came back, want the %d that were released", got, n/2)
+	}
+}
+
+func takesEmptyCalls(f *fixture) {
+	r := f.subscribe("one")
+	r.ack()
+	f.release(r, 0)
+	if err := r.sub.Extend(f.Context(), nil); err != nil {
+		f.Errorf("Extend of nothing = %v, want nil", err)
+	}
 }

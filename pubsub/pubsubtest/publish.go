@@ -14,13 +14,21 @@ import (
 )
 
 var publishTests = []test{
-	{"CarriesBytesAndAttributes", carriesBytesAndAttributes},
-	{"CarriesAnEmptyMessage", carriesAnEmptyMessage},
-	{"LeavesTheMessageToItsOwner", leavesTheMessageToItsOwner},
-	{"KeepsOrderWithinKey", keepsOrderWithinKey},
-	{"TakesLargeBatches", takesLargeBatches},
-	{"RefusesWhatIsTooLarge", refusesWhatIsTooLarge},
-	{"EndsWithItsContext", endsWithItsContext},
+	{name: "CarriesBytesAndAttributes", run: carriesBytesAndAttributes},
+	{name: "CarriesAnEmptyMessage", run: carriesAnEmptyMessage},
+	{name: "LeavesTheMessageToItsOwner", run: leavesTheMessageToItsOwner},
+	{name: "KeepsOrderWithinKey", run: keepsOrderWithinKey},
+	{name: "TakesLargeBatches", run: takesLargeBatches},
+	{name: "RefusesWhatIsTooLarge", needs: []ability{limit}, run: refusesWhatIsTooLarge},
+	{name: "EndsWithItsContext", run: endsWithItsContext},
+	{name: "TakesAnEmptyBatch", run: takesAnEmptyBatch},
+	{name: "CarriesALargePayload", run: carriesALargePayload},
+	{name: "CarriesManyAttributes", run: carriesManyAttributes},
+	{name: "CarriesALongKey", run: carriesALongKey},
+	{name: "CarriesALongValue", run: carriesALongValue},
+	{name: "TakesTheSameMessageAgain", run: takesTheSameMessageAgain},
+	{name: "KeepsTopicsApart", run: keepsTopicsApart},
+	{name: "TakesManyCallersAtOnce", run: takesManyCallersAtOnce},
 }
 
 func carriesBytesAndAttributes(f *fixture) {
@@ -122,9 +130,6 @@ func takesLargeBatches(f *fixture) {
 }
 
 func refusesWhatIsTooLarge(f *fixture) {
-	if f.MaxBytes == 0 {
-		f.Skip("the broker has no limit")
-	}
 	r := f.subscribe("one")
 	large := message("large", "")
 	large.Data = make([]byte, f.MaxBytes)
@@ -152,4 +157,106 @@ func endsWithItsContext(f *fixture) {
 	if err := f.broker.Publish(ctx, f.topic, []driver.Message{message("late", "")}); err == nil {
 		f.Error("Publish with an ended context = nil, want an error")
 	}
+}
+
+func takesAnEmptyBatch(f *fixture) { f.publish() }
+
+// arrives publishes m and returns it as it is received.
+func (f *fixture) arrives(m driver.Message) *driver.Delivery {
+	f.Helper()
+	r := f.subscribe("one")
+	f.publish(m)
+	d := r.receive(1)[0]
+	r.ack(d)
+	return d
+}
+
+func carriesALargePayload(f *fixture) {
+	m := message("large", "k")
+	m.Data = make([]byte, 200_000) // what every broker takes; more is the limit's matter
+	for i := range m.Data {
+		m.Data[i] = byte(i * 7)
+	}
+	if d := f.arrives(m); !slices.Equal(d.Data, m.Data) {
+		f.Errorf("received %d bytes, want the %d that were published", len(d.Data), len(m.Data))
+	}
+}
+
+func carriesManyAttributes(f *fixture) {
+	m := message("many", "k")
+	for i := range 50 {
+		m.Attributes[fmt.Sprintf("attribute-%02d", i)] = fmt.Sprintf("value %d", i)
+	}
+	if d := f.arrives(m); !maps.Equal(d.Attributes, m.Attributes) {
+		f.Errorf("received %d attributes %q, want %d", len(d.Attributes), d.Attributes, len(m.Attributes))
+	}
+}
+
+// carriesALongKey tests the longest that package pubsub lets through.
+func carriesALongKey(f *fixture) {
+	key := strings.Repeat("k", 1024)
+	if d := f.arrives(message("1", key)); d.Attributes["ce-partitionkey"] != key {
+		f.Errorf("the key is %q, want 1024 times k", d.Attributes["ce-partitionkey"])
+	}
+}
+
+func carriesALongValue(f *fixture) {
+	m := message("1", "")
+	m.Attributes["long"] = strings.Repeat("v", 8<<10)
+	if d := f.arrives(m); d.Attributes["long"] != m.Attributes["long"] {
+		f.Errorf("the value has %d bytes, want 8192", len(d.Attributes["long"]))
+	}
+}
+
+// takesTheSameMessageAgain is what a publisher does that knows of no confirmation: the broker may keep both or one.
+func takesTheSameMessageAgain(f *fixture) {
+	r := f.subscribe("one")
+	f.publish(message("1", "k"))
+	f.publish(message("1", "k"), message("2", "k"))
+	for seen := ""; seen != "2"; {
+		d := r.receive(1)[0]
+		seen = string(d.Data)
+		r.ack(d)
+	}
+}
+
+func keepsTopicsApart(f *fixture) {
+	r := f.subscribe("one")
+	other := f.topic + ".other"
+	f.declare(other)
+	ctx, cancel := context.WithTimeout(f.Context(), patience)
+	defer cancel()
+	// The same ID is another message on another topic, also to a broker that deduplicates.
+	if err := f.broker.Publish(ctx, other, []driver.Message{message("1", "")}); err != nil {
+		f.Fatalf("Publish: %v", err)
+	}
+	f.publish(message("1", ""))
+	r.receivesAll("1")
+	r.receiveNone(f.Lease)
+}
+
+func takesManyCallersAtOnce(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	const callers, each = 8, 15
+	ended := make(chan error, callers)
+	for c := range callers {
+		go func() {
+			ctx, cancel := context.WithTimeout(f.Context(), patience)
+			defer cancel()
+			for i := range each {
+				m := message(fmt.Sprintf("%02d-%02d", c, i), fmt.Sprintf("%02d", c))
+				if err := f.broker.Publish(ctx, f.topic, []driver.Message{m}); err != nil {
+					ended <- err
+					return
+				}
+			}
+			ended <- nil
+		}()
+	}
+	for range callers {
+		if err := <-ended; err != nil {
+			f.Errorf("Publish: %v", err)
+		}
+	}
+	f.inOrder(f.drain(callers*each, r))
 }

@@ -11,13 +11,19 @@ import (
 )
 
 var receiveTests = []test{
-	{"GivesEachSubscriptionAll", givesEachSubscriptionAll},
-	{"SharesOneSubscription", sharesOneSubscription},
-	{"StartsWithTheSubscription", startsWithTheSubscription},
-	{"GoesOnWhereItWas", goesOnWhereItWas},
-	{"EndsWithItsContext", receiveEndsWithItsContext},
-	{"EndsWithClose", receiveEndsWithClose},
-	{"TakesAStrangersMessage", takesAStrangersMessage},
+	{name: "GivesEachSubscriptionAll", run: givesEachSubscriptionAll},
+	{name: "SharesOneSubscription", run: sharesOneSubscription},
+	{name: "StartsWithTheSubscription", run: startsWithTheSubscription},
+	{name: "GoesOnWhereItWas", run: goesOnWhereItWas},
+	{name: "EndsWithItsContext", run: receiveEndsWithItsContext},
+	{name: "EndsWithClose", run: receiveEndsWithClose},
+	{name: "TakesAStrangersMessage", needs: []ability{stranger}, run: takesAStrangersMessage},
+	{name: "GoesOnWhenASiblingCloses", run: goesOnWhenASiblingCloses},
+	{name: "ClosesTwice", run: closesTwice},
+	{name: "SubscribeEndsWithItsContext", run: subscribeEndsWithItsContext},
+	{name: "SaysWhenAndWhere", run: saysWhenAndWhere},
+	{name: "TakesWhatArrivesMeanwhile", run: takesWhatArrivesMeanwhile},
+	{name: "KeepsNamesApart", run: keepsNamesApart},
 }
 
 func givesEachSubscriptionAll(f *fixture) {
@@ -108,9 +114,6 @@ func receiveEndsWithClose(f *fixture) {
 }
 
 func takesAStrangersMessage(f *fixture) {
-	if f.Stranger == nil {
-		f.Skip("the harness cannot publish past the driver")
-	}
 	r := f.subscribe("one")
 	f.Stranger(f, f.topic, []byte("hello"))
 	d := r.receive(1)[0]
@@ -119,4 +122,86 @@ func takesAStrangersMessage(f *fixture) {
 			d.Data, d.Position, d.Attributes)
 	}
 	r.ack(d)
+}
+
+func goesOnWhenASiblingCloses(f *fixture) {
+	a, b := f.subscribeFor("shared", longLease), f.subscribeFor("shared", longLease)
+	a.close()
+	const n = 10
+	for i := range n {
+		f.publish(message(fmt.Sprintf("%02d", i), ""))
+	}
+	if got := f.drain(n, b); len(got) != n {
+		f.Errorf("received %v, want %d", got, n)
+	}
+}
+
+func closesTwice(f *fixture) {
+	r := f.subscribe("one")
+	r.close()
+	r.close()
+	if _, err := r.sub.Receive(f.Context(), 1); !errors.Is(err, driver.ErrClosed) {
+		f.Errorf("Receive after Close = %v, want ErrClosed", err)
+	}
+}
+
+func subscribeEndsWithItsContext(f *fixture) {
+	ctx, cancel := context.WithCancel(f.Context())
+	cancel()
+	sub, err := f.broker.Subscribe(ctx, f.options(driver.SubscribeOptions{Name: "one"}))
+	if err != nil {
+		return
+	}
+	f.Error("Subscribe with an ended context = nil, want an error")
+	if err := sub.Close(context.WithoutCancel(ctx)); err != nil {
+		f.Errorf("Close: %v", err)
+	}
+}
+
+func saysWhenAndWhere(f *fixture) {
+	r := f.subscribe("one")
+	began := time.Now()
+	f.publish(message("1", ""), message("2", ""))
+	ds := r.receive(2)
+	if ds[0].Position == ds[1].Position {
+		f.Errorf("both are at %q, want a place of its own for each", ds[0].Position)
+	}
+	for _, d := range ds {
+		// The broker's clock may be another machine's.
+		if off := d.Published.Sub(began).Abs(); !d.Published.IsZero() && off > 5*time.Minute {
+			f.Errorf("Published = %v, which is off by %v; want when it was stored, or zero", d.Published, off)
+		}
+	}
+	r.ack(ds...)
+}
+
+func takesWhatArrivesMeanwhile(f *fixture) {
+	r := f.subscribeFor("one", longLease)
+	const n = 60
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(f.Context(), patience)
+		defer cancel()
+		for i := range n {
+			m := message(fmt.Sprintf("kk-%02d", i), "kk")
+			if err := f.broker.Publish(ctx, f.topic, []driver.Message{m}); err != nil {
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
+	f.inOrder(f.drain(n, r))
+	if err := <-ended; err != nil {
+		f.Errorf("Publish: %v", err)
+	}
+}
+
+// keepsNamesApart uses names that are the same to an adapter that is careless with what its broker does not take.
+func keepsNamesApart(f *fixture) {
+	rs := []*receiver{f.subscribe("a-b"), f.subscribe("a_b"), f.subscribe("A-B")}
+	f.publish(message("1", ""))
+	for _, r := range rs {
+		r.receivesAll("1")
+	}
 }

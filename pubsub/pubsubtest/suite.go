@@ -1,9 +1,11 @@
 package pubsubtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,58 +19,96 @@ type Harness struct {
 	// Broker returns the broker. Every test calls it once, and uses topics of its own, so that one broker may serve all,
 	// unless InProcess is set. Required.
 	Broker func(t testing.TB) driver.Broker
+	// Adapter names the adapter in the table of cases. Empty means the name of the test that calls Run.
+	Adapter string
+	// Abilities says what the broker can do that others cannot.
+	Abilities Abilities
 	// Lease is a lease that the broker keeps exactly enough to be tested. Zero means 1s.
 	Lease time.Duration
 	// InProcess says that the broker lives in this process alone, without a connection or a file. Each test then runs
 	// in a synctest bubble, one after the other, and takes no time, however slow the machine; Broker is called in it.
 	InProcess bool
-	// Stranger publishes data to topic by the broker's own means, without any attribute. Nil skips those tests.
+	// Stranger publishes data to topic by the broker's own means, without any attribute. Nil leaves those cases out.
 	Stranger func(t testing.TB, topic string, data []byte)
-	// Restart ends the broker and starts it again with what it had stored. Nil skips those tests.
+	// Restart ends the broker and starts it again with what it had stored. Nil leaves those cases out.
 	Restart func(t testing.TB)
-	// MaxBytes is more than any message may have. Zero, for a broker without a limit, skips those tests.
+	// Outage makes the broker unreachable until end is called. Nil leaves those cases out.
+	Outage func(t testing.TB) (end func())
+	// MaxBytes is more than any message may have. Zero, for a broker without a limit, leaves those cases out.
 	MaxBytes int
 }
 
 // Run tests that a broker keeps the contract of package driver, and that package pubsub on top of it keeps its own.
+//
+// Every case runs or is reported as what the adapter is not able to do: it is skipped as "not able: ABILITY". At the end
+// Run writes a line for each case to the test's output, which [WriteTable] makes a table of: "conformance", the
+// adapter, the case, and "pass", "fail", "skipped" or "not able: ABILITY", separated by tabs.
 func Run(t *testing.T, h Harness) {
 	if h.Lease == 0 {
 		h.Lease = time.Second
 	}
-	for _, group := range []struct {
-		name  string
-		tests []test
-	}{
-		{"Publish", publishTests}, {"Receive", receiveTests}, {"Lease", leaseTests}, {"Client", clientTests},
-	} {
-		t.Run(group.name, func(t *testing.T) {
-			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { h.test(t, test.run) })
+	if h.Adapter == "" {
+		h.Adapter = t.Name()
+	}
+	var r record
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) {
+			for _, c := range g.tests {
+				t.Run(c.name, func(t *testing.T) { h.test(t, &r, g, c) })
 			}
 		})
 	}
-	// By itself: it disturbs every other.
-	t.Run("Restart/KeepsWhatWasStored", func(t *testing.T) {
-		if h.Restart == nil {
-			t.Skip("the harness cannot restart the broker")
+	r.write(t, h.Adapter)
+}
+
+// test runs one case by the clock that h asks for.
+func (h Harness) test(t *testing.T, r *record, g group, c test) {
+	name := g.name + "/" + c.name
+	for _, a := range c.needs {
+		if !h.has(a) {
+			r.note(name, fmt.Sprintf("not able: %s", a))
+			t.Skipf("not able: %s", a)
 		}
-		keepsWhatWasStored(newFixture(t, h))
-	})
-}
-
-// test runs one test by the clock that h asks for.
-func (h Harness) test(t *testing.T, run func(*fixture)) {
-	if h.InProcess {
-		synctest.Test(t, func(t *testing.T) { run(newFixture(t, h)) })
-		return
 	}
-	t.Parallel()
-	run(newFixture(t, h))
+	t.Cleanup(func() { r.note(name, outcome(t)) })
+	switch {
+	case h.InProcess:
+		synctest.Test(t, func(t *testing.T) { c.run(newFixture(t, h)) })
+		return
+	case !g.alone:
+		t.Parallel()
+	}
+	c.run(newFixture(t, h))
 }
 
+// group is a list of cases.
+type group struct {
+	name  string
+	tests []test
+	alone bool // they disturb every other
+}
+
+var groups = []group{
+	{name: "Abilities", tests: abilityTests},
+	{name: "Publish", tests: publishTests},
+	{name: "Receive", tests: receiveTests},
+	{name: "Lease", tests: leaseTests},
+	{name: "Order", tests: orderTests},
+	{name: "Start", tests: startTests},
+	{name: "Seek", tests: seekTests},
+	{name: "Redeliver", tests: redeliverTests},
+	{name: "Browse", tests: browseTests},
+	{name: "Lag", tests: lagTests},
+	{name: "Client", tests: clientTests},
+	{name: "Restart", tests: restartTests, alone: true},
+	{name: "Outage", tests: outageTests, alone: true},
+}
+
+// test is one case.
 type test struct {
-	name string
-	run  func(*fixture)
+	name  string
+	needs []ability
+	run   func(*fixture)
 }
 
 const (
@@ -114,11 +154,25 @@ func (f *fixture) subscribe(name string) *receiver {
 
 func (f *fixture) subscribeFor(name string, lease time.Duration) *receiver {
 	f.Helper()
-	sub, err := f.broker.Subscribe(f.Context(), driver.SubscribeOptions{
-		Topic: f.topic, Name: name, Lease: lease, MaxInFlight: 1000,
-	})
+	return f.open(driver.SubscribeOptions{Name: name, Lease: lease})
+}
+
+// options fills in what every subscription has.
+func (f *fixture) options(o driver.SubscribeOptions) driver.SubscribeOptions {
+	o.Topic, o.MaxInFlight = f.topic, 1000
+	o.Lease = cmp.Or(o.Lease, f.Lease)
+	o.DeadLetter = cmp.Or(o.DeadLetter, f.topic+".dead-letter."+o.Name)
+	o.Revoke = func([]*driver.Delivery) {}
+	return o
+}
+
+func (f *fixture) open(o driver.SubscribeOptions) *receiver {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), patience)
+	defer cancel()
+	sub, err := f.broker.Subscribe(ctx, f.options(o))
 	if err != nil {
-		f.Fatalf("Subscribe(%q, %q): %v", f.topic, name, err)
+		f.Fatalf("Subscribe(%q, %q): %v", f.topic, o.Name, err)
 	}
 	r := &receiver{fixture: f, sub: sub}
 	f.Cleanup(func() { r.close() })
