@@ -52,7 +52,7 @@
 //
 // Metrics have the names of the semantic conventions for messaging where these have one. Their labels are topics and
 // subscriptions, which the program names, and a fixed list of kinds of error; nothing that a message brings becomes a
-// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and seven
+// label. A subscription has up to nine series of messaging_process_duration_seconds, one for each outcome, and nine
 // of gauges and counters. Duplicates are counted by who can tell them: sqlx/inbox. Publishing has up to nine for each
 // topic; past 1,000 topics the rest are "__other__", which metrics_label_values_overflowed_total counts.
 //

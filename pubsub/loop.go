@@ -60,6 +60,7 @@ type loop struct {
 	failures int       // of Receive, in a row
 	askAfter time.Time // not before then
 	stopping bool      // nothing more is begun
+	paused   bool      // nor now
 	err      error     // why it stopped by itself
 	cutOff   []string  // messages whose handlers ran out of time
 }
@@ -93,7 +94,7 @@ func (l *loop) run(ctx context.Context) error {
 	work, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	receiving, endReceive := context.WithCancel(ctx)
-	defer endReceive()
+	defer func() { endReceive() }()
 	lease := time.NewTicker(l.s.o.Lease / 3)
 	defer lease.Stop()
 	alarm := time.NewTimer(time.Hour)
@@ -123,6 +124,8 @@ func (l *loop) run(ctx context.Context) error {
 			l.extending = false
 		case <-l.revoked.some:
 			l.revoke(work, append(l.revoked.take(), l.late...))
+		case <-l.s.pausing:
+			receiving, endReceive = l.heed(ctx, work, receiving, endReceive)
 		case <-lease.C:
 			l.extend(work)
 		case <-alarm.C:
@@ -210,7 +213,7 @@ func (l *loop) take(work context.Context, b batch) {
 	for i, d := range b.ds {
 		items[i] = l.s.newItem(d)
 	}
-	if l.stopping {
+	if l.stopping || l.paused {
 		l.giveBack(work, items, 0)
 		return
 	}
@@ -264,7 +267,7 @@ func (l *loop) untilAlarm(now time.Time) time.Duration {
 // finish acts on what a handler's goroutine decided.
 func (l *loop) finish(work context.Context, r result) {
 	delete(l.running, r.it)
-	leaving := l.stopping || r.it.revoked
+	leaving := l.stopping || l.paused || r.it.revoked
 	if r.it.revoked {
 		r.delay = 0 // whoever takes over decides
 	}

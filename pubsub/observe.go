@@ -28,6 +28,8 @@ type observer struct {
 	deadLetters *prometheus.CounterVec
 	redriven    *prometheus.CounterVec
 	moved       *prometheus.CounterVec
+	lag         *prometheus.GaugeVec
+	oldest      *prometheus.GaugeVec
 }
 
 func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system string) (*observer, error) {
@@ -38,7 +40,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	if system != "" {
 		o.system = []attribute.KeyValue{semconv.MessagingSystemKey.String(system)}
 	}
-	var errs [7]error
+	var errs [9]error
 	o.send, errs[0] = metrics.NewRED(reg, metrics.REDOptions{
 		Name:   "messaging_client_operation_duration_seconds",
 		Help:   "How long a call to the message broker took.",
@@ -67,6 +69,14 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 	o.moved, errs[5] = metrics.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mainstay_pubsub_moved_total",
 		Help: "Messages that left the process until their next attempt.",
+	}, []string{"topic", "subscription"}))
+	o.lag, errs[7] = metrics.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "mainstay_pubsub_lag_messages",
+		Help: "Messages stored at the broker and not acknowledged, as the broker counts them.",
+	}, []string{"topic", "subscription"}))
+	o.oldest, errs[8] = metrics.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "mainstay_pubsub_oldest_age_seconds",
+		Help: "How long ago the oldest message that is not acknowledged was stored.",
 	}, []string{"topic", "subscription"}))
 	o.topics, errs[6] = newDestinations(reg)
 	return o, errors.Join(errs[:]...)

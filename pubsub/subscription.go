@@ -84,6 +84,9 @@ type SubscriptionOptions struct {
 	// Middleware wraps the handler, the first outermost. It runs within each attempt, inside the span and the
 	// recovery from panics. Nil means none.
 	Middleware []Middleware
+	// LagInterval is how often the broker is asked how far behind the subscription is, where it can say. Zero means 15s;
+	// negative means never.
+	LagInterval time.Duration
 	// DrainTimeout bounds how long running handlers may take once Run's context has ended; then their contexts end
 	// too, and their messages are released. Zero means 25s; negative means no time at all.
 	DrainTimeout time.Duration
@@ -105,6 +108,7 @@ func (o *SubscriptionOptions) withDefaults(topic, name string) SubscriptionOptio
 	r.MaxInPlaceDelay = cmp.Or(r.MaxInPlaceDelay, 15*time.Minute)
 	r.MaxParked = cmp.Or(r.MaxParked, r.MaxInFlight)
 	r.DeadLetter = cmp.Or(r.DeadLetter, defaultDeadLetter(topic, name))
+	r.LagInterval = cmp.Or(r.LagInterval, 15*time.Second)
 	r.DrainTimeout = cmp.Or(r.DrainTimeout, 25*time.Second)
 	return r
 }
@@ -143,6 +147,8 @@ type Subscription struct {
 	ready     chan struct{}
 	draining  chan struct{}
 	drain     func() // closes draining, once
+	paused    atomic.Bool
+	pausing   chan struct{} // holds a token when paused has changed
 	log       *slog.Logger
 	spanName  string
 	spanStart []trace.SpanStartOption
@@ -164,6 +170,7 @@ func (c *Client) Subscribe(topic, name string, h Handler, o *SubscriptionOptions
 		o:        o.withDefaults(topic, name),
 		ready:    make(chan struct{}),
 		draining: make(chan struct{}),
+		pausing:  make(chan struct{}, 1),
 	}
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	s.mover, _ = c.broker.(driver.Redeliverer)
@@ -240,7 +247,12 @@ func (s *Subscription) Run(ctx context.Context) error {
 		return nil // ctx ended first: nothing was received, so nothing is left
 	}
 	close(s.ready)
+	var watch sync.WaitGroup
+	watching, endWatch := context.WithCancel(ctx)
+	watch.Go(func() { s.watchLag(watching, sub) })
 	err = newLoop(s, sub, revoked).run(ctx)
+	endWatch()
+	watch.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if err := errors.Join(err, sub.Close(closing)); err != nil {
