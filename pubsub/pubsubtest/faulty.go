@@ -3,9 +3,7 @@ package pubsubtest
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -36,7 +34,42 @@ type FaultOptions struct {
 	DropAckRatio float64
 	// FailReceiveRatio is the share of Receive calls that fail, having taken nothing. Zero and negative mean none.
 	FailReceiveRatio float64
+	// ReorderRatio is the share of Receive calls that return what they took in another order: each key's deliveries keep
+	// theirs. Zero and negative mean none.
+	ReorderRatio float64
+	// DelayRatio is the share of calls, of whatever method, that begin Delay late, within their context. Zero and
+	// negative mean none.
+	DelayRatio float64
+	// Delay is how late. Zero means 100ms; negative means not at all.
+	Delay time.Duration
+	// FailCalls says which calls of a method fail with nothing done, counted from 1 for the broker and all its
+	// subscriptions together. Nil, and numbers below 1, mean none.
+	FailCalls map[Call][]int
+	// CrashAtAck is the number of the Ack call, of those that nothing else makes fail, at which the subscription that makes it dies,
+	// as a process does that ends between its handler's return and the acknowledgement: nothing is acknowledged, the
+	// broker gets back all that the subscription held, and its Receive returns driver.ErrClosed. Zero and negative mean
+	// never.
+	CrashAtAck int
 }
+
+// Call is a method of a broker or of its subscriptions.
+type Call string
+
+// The methods, as package driver has them.
+const (
+	CallPublish   Call = "Publish"
+	CallSubscribe Call = "Subscribe"
+	CallPing      Call = "Ping"
+	CallRedeliver Call = "Redeliver"
+	CallBrowse    Call = "Browse"
+	CallRemove    Call = "Remove"
+	CallSeek      Call = "Seek"
+	CallReceive   Call = "Receive"
+	CallAck       Call = "Ack"
+	CallRelease   Call = "Release"
+	CallExtend    Call = "Extend"
+	CallLag       Call = "Lag"
+)
 
 // Faults counts what a [Faulty] broker did.
 type Faults struct {
@@ -45,6 +78,11 @@ type Faults struct {
 	LostConfirms     int // Publish calls that failed, everything stored
 	DroppedAcks      int // deliveries whose acknowledgement was dropped
 	FailedReceptions int // Receive calls that failed
+	Reordered        int // Receive calls that returned another order
+	Delayed          int // calls that began late
+	FailedCalls      int // calls that failed because of FailCalls
+	Refused          int // calls that failed because the broker was away
+	Crashes          int // subscriptions that died
 }
 
 // Faulty is a broker in front of another that injects faults. It is safe for concurrent use.
@@ -56,11 +94,17 @@ type Faulty struct {
 	rand      *rand.Rand
 	faults    Faults
 	failFirst map[string]int
+	calls     map[Call]int
+	acks      int // Ack calls that did not fail
+	away      bool
+	receiving map[*context.CancelFunc]struct{} // ends the Receive calls that are under way
 }
 
-// NewFaulty returns b with the faults of o in front. It has the optional abilities that b has.
+// NewFaulty returns b with the faults of o in front. What an optional ability of package driver needs of b and b lacks
+// returns an error that matches errors.ErrUnsupported; Declare and Ping do nothing then.
 func NewFaulty(b driver.Broker, o FaultOptions) *Faulty {
-	f := &Faulty{b: b, o: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), failFirst: make(map[string]int)}
+	f := &Faulty{b: b, o: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), failFirst: make(map[string]int),
+		calls: make(map[Call]int), receiving: make(map[*context.CancelFunc]struct{})}
 	for topic, n := range o.FailFirst {
 		f.failFirst[topic] = n
 	}
@@ -87,6 +131,9 @@ func (f *Faulty) roll(ratio float64, count *int, n int) bool {
 
 // Publish implements driver.Broker.
 func (f *Faulty) Publish(ctx context.Context, topic string, ms []driver.Message) error {
+	if err := f.begin(ctx, CallPublish); err != nil {
+		return err
+	}
 	if f.failsFirst(topic) || f.roll(f.o.FailPublishRatio, &f.faults.FailedPublishes, 1) {
 		return ErrInjected
 	}
@@ -116,6 +163,9 @@ func (f *Faulty) failsFirst(topic string) bool {
 
 // Subscribe implements driver.Broker.
 func (f *Faulty) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
+	if err := f.begin(ctx, CallSubscribe); err != nil {
+		return nil, err
+	}
 	sub, err := f.b.Subscribe(ctx, o)
 	if err != nil {
 		return nil, err
@@ -133,6 +183,9 @@ func (f *Faulty) Declare(ctx context.Context, topics []string) error {
 
 // Ping implements driver.Pinger.
 func (f *Faulty) Ping(ctx context.Context) error {
+	if err := f.begin(ctx, CallPing); err != nil {
+		return err
+	}
 	if p, ok := f.b.(driver.Pinger); ok {
 		return p.Ping(ctx)
 	}
@@ -145,94 +198,4 @@ func (f *Faulty) System() string {
 		return s.System()
 	}
 	return ""
-}
-
-// faultySubscription is one subscription of a Faulty broker.
-type faultySubscription struct {
-	driver.Subscription
-	f      *Faulty
-	copies []*driver.Delivery // of what was delivered, to be delivered again; Receive has one caller at a time
-}
-
-// duplicate marks the handle of a delivery that the broker knows nothing of.
-type duplicate struct{}
-
-func (s *faultySubscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
-	if s.f.roll(s.f.o.FailReceiveRatio, &s.f.faults.FailedReceptions, 1) {
-		return nil, ErrInjected
-	}
-	if k := min(n, len(s.copies)); k > 0 {
-		ds := s.copies[:k:k]
-		s.copies = s.copies[k:]
-		return ds, nil
-	}
-	return s.receive(ctx, n)
-}
-
-func (s *faultySubscription) receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
-	ds, err := s.Subscription.Receive(ctx, n)
-	for _, d := range ds {
-		if !s.f.duplicates(d) {
-			continue
-		}
-		c := *d
-		c.Handle = duplicate{}
-		if c.Attempt > 0 {
-			c.Attempt++
-		}
-		s.copies = append(s.copies, &c)
-	}
-	return ds, err
-}
-
-// duplicates decides by the message's ID, at its first delivery only, so that the number of copies does not depend on
-// what else goes wrong.
-func (f *Faulty) duplicates(d *driver.Delivery) bool {
-	if f.o.DuplicateRatio <= 0 || d.Attempt > 1 {
-		return false
-	}
-	h := fnv.New64a()
-	h.Write(strconv.AppendUint(nil, f.o.Seed, 10))
-	h.Write([]byte(d.Attributes["ce-id"] + d.Position))
-	// The high bits of FNV are poor for short input; a generator seeded with it spreads them.
-	if rand.New(rand.NewPCG(h.Sum64(), 0)).Float64() >= f.o.DuplicateRatio {
-		return false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.faults.Duplicated++
-	return true
-}
-
-func (s *faultySubscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
-	ds = originals(ds)
-	if len(ds) == 0 || s.f.roll(s.f.o.DropAckRatio, &s.f.faults.DroppedAcks, len(ds)) {
-		return nil
-	}
-	return s.Subscription.Ack(ctx, ds)
-}
-
-func (s *faultySubscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
-	if ds = originals(ds); len(ds) == 0 {
-		return nil
-	}
-	return s.Subscription.Release(ctx, ds, delay)
-}
-
-func (s *faultySubscription) Extend(ctx context.Context, ds []*driver.Delivery) error {
-	if ds = originals(ds); len(ds) == 0 {
-		return nil
-	}
-	return s.Subscription.Extend(ctx, ds)
-}
-
-// originals leaves out the copies, of which the broker knows nothing.
-func originals(ds []*driver.Delivery) []*driver.Delivery {
-	var known []*driver.Delivery
-	for _, d := range ds {
-		if _, ok := d.Handle.(duplicate); !ok {
-			known = append(known, d)
-		}
-	}
-	return known
 }
