@@ -21,6 +21,7 @@ const (
 	attrType        = "ce-type"
 	attrTime        = "ce-time"
 	attrKey         = "ce-partitionkey"
+	attrSchema      = "ce-dataschema"
 	attrContentType = "content-type"
 	attrCorrelation = "ce-correlationid"
 	attrCausation   = "ce-causationid"
@@ -44,6 +45,7 @@ func encode(m *Message) driver.Message {
 	attrs[attrTime] = m.Time.Format(time.RFC3339Nano)
 	attrs[attrCorrelation] = m.CorrelationID
 	setIf(attrs, attrKey, m.Key)
+	setIf(attrs, attrSchema, m.Schema)
 	setIf(attrs, attrContentType, m.ContentType)
 	setIf(attrs, attrCausation, m.CausationID)
 	return driver.Message{ID: m.ID, Key: m.Key, Attributes: attrs, Data: m.Data}
@@ -64,6 +66,7 @@ func decode(topic, subscription string, d *driver.Delivery, traceFields []string
 		Key:          text(keyOf(d), MaxKeyLength),
 		Type:         text(d.Attributes[attrType], maxNameLength),
 		Source:       text(d.Attributes[attrSource], maxNameLength),
+		Schema:       text(d.Attributes[attrSchema], maxNameLength),
 		ContentType:  text(d.Attributes[attrContentType], maxNameLength),
 		Time:         timeOf(d),
 		CausationID:  causeOf(d.Attributes[attrCausation]),

@@ -18,7 +18,8 @@ func traceFields() []string { return propagation.TraceContext{}.Fields() }
 
 func TestEnvelope(t *testing.T) {
 	m := &Message{
-		ID: "1", Key: "k", Type: "shop.order", Source: "/orders", ContentType: "application/json", CorrelationID: "c", CausationID: "b",
+		ID: "1", Key: "k", Type: "shop.order", Source: "/orders", Schema: "https://example.com/order/2",
+		ContentType: "application/json", CorrelationID: "c", CausationID: "b",
 		Time:  time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 		Trace: map[string]string{"traceparent": "t", "tracestate": "s"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
 	}

@@ -22,6 +22,8 @@ type Message struct {
 	Type string
 	// Source names the publishing service (CloudEvents source). Empty at Publish means the client's Options.Source.
 	Source string
+	// Schema is the URI of what Data adheres to (CloudEvents dataschema). Empty means none is named.
+	Schema string
 	// ContentType is the media type of Data, such as "application/json".
 	ContentType string
 	// Time is when the event happened. Zero at Publish means now.
@@ -44,7 +46,8 @@ type Message struct {
 	// "tracestate", "baggage", "mainstay-…") are refused at Publish. Of what somebody else sent, a handler sees what
 	// Publish would let through.
 	Metadata map[string]string
-	// Data is the payload, at most what the broker takes.
+	// Data is the payload, at most what the broker takes. Nil is a tombstone to a broker that knows those (Kafka); others
+	// may deliver it as empty.
 	Data []byte
 
 	// Topic is where the message was received from. Publish ignores it.

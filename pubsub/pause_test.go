@@ -124,6 +124,25 @@ func TestPause(t *testing.T) {
 			}
 		})
 	})
+	t.Run("GivesBackWhatIsOnItsWay", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			broker, j := newSeat(), &journal{}
+			sub := newBench(t, broker).client.Subscribe("orders", "stock", slow(j, time.Now()), nil)
+			broker.extra = func() {
+				sub.Pause()
+				time.Sleep(time.Second) // it is paused before it has the delivery
+			}
+			stop := run(t, sub)
+			broker.give("k 1")
+			pass(time.Minute)
+			if got, want := broker.settled.all(), []string{"release 0s 1"}; !slices.Equal(got, want) || len(j.all()) != 0 {
+				t.Errorf("settled %q and handled %q, want %q and nothing", got, j.all(), want)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
 	t.Run("MayBeShort", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {
 			j := &journal{}

@@ -143,6 +143,7 @@ func (m *Message) check() error {
 		{"Key", m.Key, MaxKeyLength},
 		{"Type", m.Type, maxNameLength},
 		{"Source", m.Source, maxNameLength},
+		{"Schema", m.Schema, maxNameLength},
 		{"ContentType", m.ContentType, maxNameLength},
 	}
 	for _, n := range names {

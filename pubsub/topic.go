@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/mainstay-go/mainstay/resilience"
@@ -17,10 +16,22 @@ type TopicOptions[T any] struct {
 	Key func(event T) string
 	// Type is the CloudEvents type of the events. Empty means the topic's name.
 	Type string
+	// Schema is the URI of what the payloads adhere to, with its version (CloudEvents dataschema). Change it, or the Type,
+	// with what older subscribers cannot read. Empty means that messages name none.
+	Schema string
+	// ID derives the ID of a message from its event, so that the same event, published twice, is the same message to
+	// whoever deduplicates. Nil, and an ID of "", mean a new one for each.
+	ID func(event T) string
+	// Codec says how events become bytes. Its zero value means JSON.
+	Codec Codec[T]
+	// Tombstone returns the event that a message without data stands for (Data is nil, as where Kafka's compaction
+	// deletes a key); its error is permanent. Nil means that the codec decides: JSON refuses it, so that it is
+	// dead-lettered.
+	Tombstone func(m *Message) (T, error)
 }
 
-// Topic is a contract: a name, and the type of the events that travel under it, as JSON. Declare it once, in a package
-// that publishers and subscribers import. It is immutable and safe for concurrent use.
+// Topic is a contract: a name, and the type of the events that travel under it. Declare it once, in a package that
+// publishers and subscribers import. It is immutable and safe for concurrent use.
 type Topic[T any] struct {
 	name string
 	o    TopicOptions[T]
@@ -33,20 +44,33 @@ func NewTopic[T any](name string, o *TopicOptions[T]) *Topic[T] {
 	if o != nil {
 		t.o = *o
 	}
+	if t.o.Codec.Encode == nil && t.o.Codec.Decode == nil {
+		t.o.Codec = JSON[T]()
+	}
 	return t
 }
 
 // Name returns the topic's name.
 func (t *Topic[T]) Name() string { return t.name }
 
-// Message returns a message that holds event, with a new ID. Publish the same message again after an error, and
-// consumers can tell that it is the same.
+// Message returns a message that holds event, with a new ID or the one that TopicOptions.ID derives. Publish the same
+// message again after an error, and consumers can tell that it is the same.
 func (t *Topic[T]) Message(event T) (*Message, error) {
-	data, err := json.Marshal(event)
+	encode := t.o.Codec.Encode
+	if encode == nil {
+		return nil, fmt.Errorf("pubsub: encode %q: %w", t.name, &InvalidError{"Codec.Encode", "is nil"})
+	}
+	data, err := encode(event)
 	if err != nil {
 		return nil, resilience.Permanent(fmt.Errorf("pubsub: encode %q: %w", t.name, err))
 	}
-	m := &Message{ID: newID(), Type: t.o.Type, ContentType: "application/json", Data: data}
+	m := &Message{Type: t.o.Type, Schema: t.o.Schema, ContentType: t.o.Codec.ContentType, Data: data}
+	if t.o.ID != nil {
+		m.ID = t.o.ID(event)
+	}
+	if m.ID == "" {
+		m.ID = newID()
+	}
 	if t.o.Key != nil {
 		m.Key = t.o.Key(event)
 	}
@@ -62,11 +86,18 @@ func (t *Topic[T]) Publish(ctx context.Context, p Publisher, event T) error {
 	return p.Publish(ctx, t.name, m)
 }
 
-// Decode returns the event that m holds. Fields that T does not have are ignored, so that publishers may add some
-// before every subscriber knows them. The error is permanent: the same bytes never decode.
-func (t *Topic[T]) Decode(m *Message) (T, error) {
-	var event T
-	if err := json.Unmarshal(m.Data, &event); err != nil {
+// Decode returns the event that m holds, whatever content type m names. The error is permanent: the same bytes never
+// decode.
+func (t *Topic[T]) Decode(m *Message) (event T, err error) {
+	switch {
+	case m.Data == nil && t.o.Tombstone != nil:
+		event, err = t.o.Tombstone(m)
+	case t.o.Codec.Decode == nil:
+		err = &InvalidError{"Codec.Decode", "is nil"}
+	default:
+		event, err = t.o.Codec.Decode(m.Data)
+	}
+	if err != nil {
 		return event, &DecodeError{Topic: t.name, Err: err}
 	}
 	return event, nil
@@ -76,10 +107,10 @@ func (t *Topic[T]) Decode(m *Message) (T, error) {
 // the dead letter after one attempt.
 type DecodeError struct {
 	Topic string // the topic's name
-	Err   error  // what encoding/json says
+	Err   error  // what the codec says
 }
 
-// Error says which topic, and what encoding/json says.
+// Error says which topic, and what the codec says.
 func (e *DecodeError) Error() string { return fmt.Sprintf("pubsub: decode %q: %v", e.Topic, e.Err) }
 
 // Unwrap returns e.Err.

@@ -146,6 +146,7 @@ func insertQuery(n int) string {
 type envelope struct {
 	Type          string            `json:"type"`
 	Source        string            `json:"source,omitempty"`
+	Schema        string            `json:"schema,omitempty"`
 	ContentType   string            `json:"content_type,omitempty"`
 	Time          time.Time         `json:"time"`
 	CorrelationID string            `json:"correlation_id"`
@@ -156,7 +157,7 @@ type envelope struct {
 
 func encode(m *pubsub.Message) (string, error) {
 	text, err := json.Marshal(envelope{
-		Type: m.Type, Source: m.Source, ContentType: m.ContentType, Time: m.Time,
+		Type: m.Type, Source: m.Source, Schema: m.Schema, ContentType: m.ContentType, Time: m.Time,
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID, Trace: m.Trace, Metadata: m.Metadata,
 	})
 	return string(text), err
@@ -168,7 +169,7 @@ func decode(text string, m *pubsub.Message) error {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return fmt.Errorf("outbox: envelope: %w", err)
 	}
-	m.Type, m.Source, m.ContentType, m.Time = e.Type, e.Source, e.ContentType, e.Time
+	m.Type, m.Source, m.Schema, m.ContentType, m.Time = e.Type, e.Source, e.Schema, e.ContentType, e.Time
 	m.CorrelationID, m.CausationID, m.Trace, m.Metadata = e.CorrelationID, e.CausationID, e.Trace, e.Metadata
 	if m.Trace == nil {
 		m.Trace = map[string]string{} // nil would be the relay's own
