@@ -26,7 +26,7 @@ func TestEnvelope(t *testing.T) {
 	got := encode(m)
 	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: map[string]string{
 		"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/orders", "ce-type": "shop.order", "ce-time": "2026-01-02T03:04:05.000000006Z",
-		"ce-partitionkey": "k", "content-type": "application/json", "traceparent": "t", "tracestate": "s",
+		"ce-partitionkey": "k", "content-type": "application/json", "ce-dataschema": "https://example.com/order/2", "traceparent": "t", "tracestate": "s",
 		"ce-correlationid": "c", "ce-causationid": "b", "user": "u",
 	}}
 	if !reflect.DeepEqual(got, want) {
