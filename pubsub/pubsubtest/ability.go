@@ -36,6 +36,7 @@ const (
 	restart  ability = "Restart"
 	outage   ability = "Outage"
 	limit    ability = "MaxBytes"
+	lease    ability = "Lease"
 )
 
 // has says what the harness declares.
@@ -44,6 +45,7 @@ func (h Harness) has(a ability) bool {
 		order: h.Abilities.Order, start: h.Abilities.Start, redeliver: h.Abilities.Redeliver, delay: h.Abilities.Delay,
 		browse: h.Abilities.Browse, seek: h.Abilities.Seek, lag: h.Abilities.Lag,
 		stranger: h.Stranger != nil, restart: h.Restart != nil, outage: h.Outage != nil, limit: h.MaxBytes != 0,
+		lease: !h.NoLease,
 	}[a]
 }
 

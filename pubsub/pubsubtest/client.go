@@ -27,7 +27,7 @@ var clientTests = []test{
 	{name: "CountsAttempts", run: countsAttempts},
 	{name: "PermanentErrorsDieAtOnce", run: permanentErrorsDieAtOnce},
 	{name: "KeepsWhatDoesNotDecode", run: keepsWhatDoesNotDecode},
-	{name: "DrainGivesBackAtOnce", run: drainGivesBackAtOnce},
+	{name: "DrainGivesBackAtOnce", needs: []ability{lease}, run: drainGivesBackAtOnce},
 	{name: "HandlesABurst", run: handlesABurst},
 	{name: "GivesEachSubscriptionAll", run: clientGivesEachSubscriptionAll},
 	{name: "Pings", run: clientPings},

@@ -11,8 +11,8 @@ import (
 
 var leaseTests = []test{
 	{name: "AcknowledgedNeverComesBack", run: acknowledgedNeverComesBack},
-	{name: "EndsAndComesBack", run: leaseEndsAndComesBack},
-	{name: "IsExtended", run: leaseIsExtended},
+	{name: "EndsAndComesBack", needs: []ability{lease}, run: leaseEndsAndComesBack},
+	{name: "IsExtended", needs: []ability{lease}, run: leaseIsExtended},
 	{name: "ReleasedComesBackAtOnce", run: releasedComesBackAtOnce},
 	{name: "ReleasedComesBackAfterItsDelay", run: releasedComesBackAfterItsDelay},
 	{name: "CloseGivesBack", run: closeGivesBack},

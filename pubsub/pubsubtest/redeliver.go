@@ -15,7 +15,7 @@ var redeliverTests = []test{
 	{name: "CarriesTheMessageAsItIs", needs: []ability{redeliver}, run: redeliverCarriesTheMessage},
 	{name: "IsNoCopyOfTheOriginal", needs: []ability{redeliver}, run: redeliverIsNoCopy},
 	{name: "WaitsForAReceiver", needs: []ability{redeliver}, run: redeliverWaitsForAReceiver},
-	{name: "IsLeasedLikeAnyOther", needs: []ability{redeliver}, run: redeliverIsLeased},
+	{name: "IsLeasedLikeAnyOther", needs: []ability{redeliver, lease}, run: redeliverIsLeased},
 	{name: "TakesBatches", needs: []ability{redeliver}, run: redeliverTakesBatches},
 	{name: "EndsWithItsContext", needs: []ability{redeliver}, run: redeliverEndsWithItsContext},
 	{name: "KeepsItsDelay", needs: []ability{redeliver, delay}, run: redeliverKeepsItsDelay},

@@ -25,6 +25,9 @@ type Harness struct {
 	Abilities Abilities
 	// Lease is a lease that the broker keeps exactly enough to be tested. Zero means 1s.
 	Lease time.Duration
+	// NoLease says that the broker hands out whole partitions, not single messages for a time: what a receiver took, or
+	// gave back, stays with it until the partition leaves. That leaves out the cases of leases.
+	NoLease bool
 	// InProcess says that the broker lives in this process alone, without a connection or a file. Each test then runs
 	// in a synctest bubble, one after the other, and takes no time, however slow the machine; Broker is called in it.
 	InProcess bool
