@@ -48,7 +48,7 @@ check: fmt vet lint vuln isolated tidy-diff test demo consume bench-smoke ## All
 .PHONY: test-real
 test-real: ## Test against real servers, which are started, and ended whatever happens (scripts/services)
 	@scripts/tools; trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
-	MAINSTAY_TEST_REAL=1 go test -race $(TIMEOUT) -count=1 $(REAL)
+	MAINSTAY_TEST_REAL=1 go test -race $(TIMEOUT) -count=1 -v $(REAL) 2>&1 | go run ./pubsub/pubsubtest/casetable
 
 .PHONY: bench
 bench: ## Run a group of benchmarks beside its peers: make bench GROUP=http

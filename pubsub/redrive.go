@@ -66,9 +66,9 @@ type RedriveResult struct {
 // payload and their attributes; attempts count from 1.
 //
 // A letter is removed once the broker has confirmed that the message is stored again, one after the other. A run that
-// ends early, by its context (in 10s at most) or an error, may be started anew: it puts back what is left, and at most the last letter
-// a second time. The same holds for two runs at a time, for every letter that both look at. The result counts what was
-// done, also beside an error, and is never nil.
+// ends early, by its context (in 10s at most) or an error, may be started anew: it puts back what is left, and at most
+// the last letter a second time. Of two runs at a time, both may put back what both look at. The result counts what
+// was done, also beside an error, and is never nil.
 //
 // Letters of one key are put back in the order in which they died. They come behind what waits in the subscription:
 // later messages of their key may be, and mostly are, handled before them.

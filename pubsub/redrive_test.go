@@ -232,7 +232,8 @@ func TestRedriveLeavesWhatItCannotTrust(t *testing.T) {
 		{"by default the topic's own subscription", nil, pubsub.RedriveResult{Seen: 7, Redriven: 1, Foreign: 6}},
 		{"none where none is allowed", []pubsub.Origin{}, pubsub.RedriveResult{Seen: 7, Foreign: 7}},
 		{
-			"those that are listed", []pubsub.Origin{{Topic: "orders", Subscription: "billing"}, {Topic: "orders", Subscription: "shipping"}},
+			"those that are listed",
+			[]pubsub.Origin{{Topic: "orders", Subscription: "billing"}, {Topic: "orders", Subscription: "shipping"}},
 			pubsub.RedriveResult{Seen: 7, Redriven: 2, Foreign: 5},
 		},
 	} {
@@ -388,7 +389,8 @@ func TestRedriveGoesOn(t *testing.T) {
 			broker, _ := graveyard(t, "1")
 			stuck := func(cursor string) (string, error) { return cursor, nil }
 			client := newBench(t, &undertaker{Broker: broker, browse: stuck}).client
-			if _, err := pubsub.Peek(t.Context(), client, deadOrders, 5); err == nil || !strings.Contains(err.Error(), "cursor") {
+			_, err := pubsub.Peek(t.Context(), client, deadOrders, 5)
+			if err == nil || !strings.Contains(err.Error(), "cursor") {
 				t.Errorf("Peek = %v, want an error about the cursor", err)
 			}
 		})
@@ -415,7 +417,9 @@ func TestRedriveNamesWhatIsWrong(t *testing.T) {
 		"no redeliverer": {browser, "t", nil, true, `pubsub: redrive "t": the broker cannot redeliver to one subscription`},
 		"topic":          {full, "a..b", nil, false, `must be 1 to 249`},
 		"rate":           {full, "t", &pubsub.RedriveOptions{Rate: nan}, false, `Rate must be a number`},
-		"origin":         {full, "t", &pubsub.RedriveOptions{Origins: []pubsub.Origin{{Topic: "t"}}}, false, `Origins: subscription`},
+		"origin": {
+			full, "t", &pubsub.RedriveOptions{Origins: []pubsub.Origin{{Topic: "t"}}}, false, `Origins: subscription`,
+		},
 	} {
 		got, err := pubsub.Redrive(t.Context(), test.client, test.topic, test.o)
 		if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, errors.ErrUnsupported) != test.lacks {

@@ -13,8 +13,8 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/mempubsub"
 )
 
-// TestFiveHours shows how to test what takes hours: the broker starts no goroutine of its own and reads no clock but the
-// bubble's, so that a back-off of five hours passes when everybody waits for it.
+// TestFiveHours shows how to test what takes hours: the broker starts no goroutine of its own and reads no clock but
+// the bubble's, so that a back-off of five hours passes when everybody waits for it.
 func TestFiveHours(t *testing.T) {
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {

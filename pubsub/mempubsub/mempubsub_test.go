@@ -40,7 +40,9 @@ func TestConformance(t *testing.T) {
 
 func subscribe(t *testing.T, b *mempubsub.Broker, name string) driver.Subscription {
 	t.Helper()
-	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{Topic: "t", Name: name, Lease: time.Minute, MaxInFlight: 100})
+	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+		Topic: "t", Name: name, Lease: time.Minute, MaxInFlight: 100,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,8 @@ func TestFullBacklog(t *testing.T) {
 				t.Errorf("Publish took %v, want its context's 1s", took)
 			}
 			var partly *driver.PublishError
-			if !errors.As(err, &partly) || !slices.Equal(partly.Indexes, []int{0, 1}) || !errors.Is(err, context.DeadlineExceeded) {
+			if !errors.As(err, &partly) || !slices.Equal(partly.Indexes, []int{0, 1}) ||
+				!errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Publish = %v, want a *PublishError of both that matches the context's error", err)
 			}
 			if _, got := receive(t, other, 10); !slices.Equal(got, []string{"2", "3"}) {

@@ -1,6 +1,6 @@
 // Package pubsubtest tests brokers and what is built on them: [Run] is the suite that every adapter of package pubsub
-// passes, [NewFaulty] a driver that duplicates, reorders, delays, fails and crashes on purpose, and [Recorder] a publisher
-// for unit tests of code that publishes.
+// passes, [NewFaulty] a driver that duplicates, reorders, delays, fails and crashes on purpose, and [Recorder] a
+// publisher for unit tests of code that publishes.
 //
 // An adapter's own test is a few lines:
 //

@@ -45,10 +45,10 @@ type FaultOptions struct {
 	// FailCalls says which calls of a method fail with nothing done, counted from 1 for the broker and all its
 	// subscriptions together. Nil, and numbers below 1, mean none.
 	FailCalls map[Call][]int
-	// CrashAtAck is the number of the Ack call, of those that nothing else makes fail, at which the subscription that makes it dies,
-	// as a process does that ends between its handler's return and the acknowledgement: nothing is acknowledged, the
-	// broker gets back all that the subscription held, and its Receive returns driver.ErrClosed. Zero and negative mean
-	// never.
+	// CrashAtAck is the number of the Ack call, of those that nothing else makes fail, at which the subscription that
+	// makes it dies, as a process does that ends between its handler's return and the acknowledgement: nothing is
+	// acknowledged, the broker gets back all that the subscription held, and its Receive returns driver.ErrClosed. Zero
+	// and negative mean never.
 	CrashAtAck int
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Disconnect makes the broker unreachable: every call fails, those of Receive that are under way included, until
-// reconnect is called. What is leased stays so while its lease lasts. A second Disconnect meanwhile changes nothing, and
-// any reconnect ends it.
+// reconnect is called. What is leased stays so while its lease lasts. A second Disconnect meanwhile changes nothing,
+// and any reconnect ends it.
 func (f *Faulty) Disconnect() (reconnect func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

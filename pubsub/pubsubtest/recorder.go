@@ -72,8 +72,9 @@ func (r *Recorder) record(topic string, ms []*pubsub.Message, err error) {
 	}
 }
 
-// FailWith has decide say what every later Publish returns, wrapped: nil records the messages, a *pubsub.PublishError all
-// but those that it names, and any other error none. Calls count from 1, since the Recorder's first. Nil ends it.
+// FailWith has decide say what every later Publish returns, wrapped: nil records the messages, a *pubsub.PublishError
+// all but those that it names, and any other error none. Calls count from 1, since the Recorder's first; those that are
+// refused do not count. Nil ends it.
 func (r *Recorder) FailWith(decide func(call int, topic string, ms []*pubsub.Message) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

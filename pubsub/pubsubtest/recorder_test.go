@@ -55,7 +55,8 @@ func TestRecorder(t *testing.T) {
 		}
 		m.Data[0] = 'X'
 		got := r.Messages("a")
-		if len(got) != 1 || string(got[0].Data) != "1" || got[0].Type != "a" || got[0].CorrelationID == "" || got[0].Time.IsZero() {
+		if len(got) != 1 || string(got[0].Data) != "1" || got[0].Type != "a" || got[0].CorrelationID == "" ||
+			got[0].Time.IsZero() {
 			t.Errorf("recorded %+v, want the message as it was, with its defaults", got)
 		}
 		if ids(&r, "b") != "2" || len(r.Messages("c")) != 0 {

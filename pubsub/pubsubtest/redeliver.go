@@ -45,7 +45,8 @@ func redeliverCarriesTheMessage(f *fixture) {
 	f.redeliver("one", 0, m)
 	d := r.receive(1)[0]
 	if string(d.Data) != string(m.Data) || !maps.Equal(d.Attributes, m.Attributes) || d.Position == "" {
-		f.Errorf("received %q with %q at %q, want %q with %q at some place", d.Data, d.Attributes, d.Position, m.Data, m.Attributes)
+		f.Errorf("received %q with %q at %q, want %q with %q at some place",
+			d.Data, d.Attributes, d.Position, m.Data, m.Attributes)
 	}
 	r.ack(d)
 }

@@ -43,8 +43,8 @@ type Harness struct {
 
 // Run tests that a broker keeps the contract of package driver, and that package pubsub on top of it keeps its own.
 //
-// Every case runs or is reported as what the adapter is not able to do: it is skipped as "not able: ABILITY". At the end
-// Run writes a line for each case to the test's output, which [WriteTable] makes a table of: "conformance", the
+// Every case runs or is reported as what the adapter is not able to do: it is skipped as "not able: ABILITY". At the
+// end Run writes a line for each case to the test's output, which [WriteTable] makes a table of: "conformance", the
 // adapter, the case, and "pass", "fail", "skipped" or "not able: ABILITY", separated by tabs.
 func Run(t *testing.T, h Harness) {
 	if h.Lease == 0 {

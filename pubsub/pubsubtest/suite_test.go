@@ -145,7 +145,9 @@ var liars = map[string]liar{
 			return b.Publish(context.Background(), topic, ms)
 		}}
 	}, "Redeliver/ReachesOneSubscriptionAlone"},
-	"removes nothing": {all, func() driver.Broker { return twisted{able: honest(), remove: true} }, "Browse/RemovedIsGone"},
+	"removes nothing": {
+		all, func() driver.Broker { return twisted{able: honest(), remove: true} }, "Browse/RemovedIsGone",
+	},
 }
 
 const liarVar = "MAINSTAY_PUBSUBTEST_LIAR"
