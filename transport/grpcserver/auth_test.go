@@ -78,10 +78,10 @@ func TestAuthenticate(t *testing.T) {
 			})
 		})
 	}
-	t.Run("StreamsToo", func(t *testing.T) {
+	streams := func(t *testing.T, serve func(*service) *rig) {
 		synctest.Test(t, func(t *testing.T) {
 			var seen auth.Principal
-			r := newRig(&grpcserver.Options{Verifier: tokens}).serve(t, &service{
+			r := serve(&service{
 				stream: func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
 					seen, _ = auth.FromContext(ss.Context())
 					return ss.Send(&testpb.StreamingOutputCallResponse{})
@@ -100,6 +100,14 @@ func TestAuthenticate(t *testing.T) {
 			if err := recv(withToken(t.Context(), "service")); err != nil || seen.Subject != "orders" {
 				t.Errorf("with one: %v, principal %q, want orders", err, seen.Subject)
 			}
+		})
+	}
+	t.Run("StreamsToo", func(t *testing.T) {
+		streams(t, func(s *service) *rig { return newRig(&grpcserver.Options{Verifier: tokens}).serve(t, s) })
+	})
+	t.Run("StreamsToo/AsInterceptor", func(t *testing.T) {
+		streams(t, func(s *service) *rig {
+			return &rig{client: testpb.NewTestServiceClient(serveBareService(t, s, grpcserver.Authenticate(tokens, nil)))}
 		})
 	})
 	t.Run("BeforeTheRequestIsRead", func(t *testing.T) {

@@ -45,6 +45,7 @@ func patience() *resilience.Policy {
 		AttemptTimeout: 5 * time.Second,
 		Retry: resilience.RetryOptions{
 			MaxAttempts: 200, MinBackoff: 20 * time.Millisecond, MaxBackoff: 300 * time.Millisecond,
+			MaxRatio: -1, // a dozen customers who do nothing but ask again
 		},
 		Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
 	})

@@ -95,7 +95,7 @@ type declaration struct {
 func (d *declaration) Run(ctx context.Context) error {
 	patience := resilience.New("broker", &resilience.Options{
 		Timeout: brokerPatience,
-		Retry:   resilience.RetryOptions{MaxAttempts: 1000, MaxBackoff: time.Second},
+		Retry:   resilience.RetryOptions{MaxAttempts: 1000, MaxBackoff: time.Second, MaxRatio: -1},
 		Breaker: resilience.BreakerOptions{ConsecutiveFailures: -1},
 	})
 	_, err := resilience.Do(ctx, patience, func(ctx context.Context) (struct{}, error) {
