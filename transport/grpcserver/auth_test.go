@@ -78,10 +78,10 @@ func TestAuthenticate(t *testing.T) {
 			})
 		})
 	}
-	streams := func(t *testing.T, serve func(*service) *rig) {
+	streams := func(t *testing.T, serve func(*testing.T, *service) *rig) {
 		synctest.Test(t, func(t *testing.T) {
 			var seen auth.Principal
-			r := serve(&service{
+			r := serve(t, &service{
 				stream: func(ss grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
 					seen, _ = auth.FromContext(ss.Context())
 					return ss.Send(&testpb.StreamingOutputCallResponse{})
@@ -103,10 +103,10 @@ func TestAuthenticate(t *testing.T) {
 		})
 	}
 	t.Run("StreamsToo", func(t *testing.T) {
-		streams(t, func(s *service) *rig { return newRig(&grpcserver.Options{Verifier: tokens}).serve(t, s) })
+		streams(t, func(t *testing.T, s *service) *rig { return newRig(&grpcserver.Options{Verifier: tokens}).serve(t, s) })
 	})
 	t.Run("StreamsToo/AsInterceptor", func(t *testing.T) {
-		streams(t, func(s *service) *rig {
+		streams(t, func(t *testing.T, s *service) *rig {
 			return &rig{client: testpb.NewTestServiceClient(serveBareService(t, s, grpcserver.Authenticate(tokens, nil)))}
 		})
 	})
