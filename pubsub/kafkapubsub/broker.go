@@ -47,6 +47,8 @@ type Broker struct {
 	o      Options
 	err    error // what is wrong with the client or the options
 
+	removing sync.Mutex // one Remove at a time reads and writes what was removed
+
 	mu     sync.Mutex
 	topics map[string]topic // known to exist
 }

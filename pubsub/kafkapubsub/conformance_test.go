@@ -24,7 +24,7 @@ func harness(name string, client *kgo.Client) pubsubtest.Harness {
 	b := kafkapubsub.New(client, nil)
 	return pubsubtest.Harness{
 		Adapter:   name,
-		Abilities: pubsubtest.Abilities{Order: true, Start: true, Redeliver: true},
+		Abilities: pubsubtest.Abilities{Order: true, Start: true, Redeliver: true, Browse: true, Seek: true, Lag: true},
 		NoLease:   true,
 		Broker:    func(testing.TB) driver.Broker { return b },
 		Stranger: func(t testing.TB, topic string, data []byte) {

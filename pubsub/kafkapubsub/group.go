@@ -41,9 +41,8 @@ func (b *Broker) tryBegin(ctx context.Context, group, topic string, start driver
 		return nil
 	}
 	err = b.commitAll(ctx, group, missing)
-	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
-		errors.Is(err, kerr.RebalanceInProgress) {
-		return nil // the group has members: they have begun
+	if hasMembers(err) {
+		return nil // they have begun
 	}
 	return err
 }

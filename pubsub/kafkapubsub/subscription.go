@@ -19,6 +19,7 @@ type subscription struct {
 	o      driver.SubscribeOptions
 	client *kgo.Client
 	group  string
+	topics []string
 
 	stop   context.CancelFunc // ends poll
 	polled chan struct{}      // closed when poll has ended
@@ -62,13 +63,13 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 		return nil, fmt.Errorf("kafkapubsub: subscribe %q to %q: %w", o.Name, o.Topic, err)
 	}
 	s := &subscription{
-		b: b, o: o, group: group,
+		b: b, o: o, group: group, topics: topics,
 		polled: make(chan struct{}), ask: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		closed: make(chan struct{}), commit: make(chan struct{}, 1),
 		partitions: make(map[place]*partition), blocked: make(map[string]time.Time),
 	}
 	var err error
-	if s.client, err = kgo.NewClient(append(slices.Clone(b.client.Opts()), s.options(topics)...)...); err != nil {
+	if s.client, err = kgo.NewClient(append(slices.Clone(b.client.Opts()), s.options()...)...); err != nil {
 		return nil, permanentError{fmt.Errorf("kafkapubsub: %w", err)}
 	}
 	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -77,10 +78,10 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	return s, nil
 }
 
-func (s *subscription) options(topics []string) []kgo.Opt {
+func (s *subscription) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.group),
-		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeTopics(s.topics...),
 		// Where the group has no offset after begin, the partition is new, and so is all that is in it.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
