@@ -157,7 +157,8 @@ func TestRedeliver(t *testing.T) {
 func TestBrowse(t *testing.T) {
 	n := startServer(t)
 	js := jetStream(t, n.conn)
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ALL", Subjects: []string{"dead.>"}}); err != nil {
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ALL", Subjects: []string{"dead.>"}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	b := natspubsub.New(js, nil)
@@ -254,7 +255,8 @@ func TestSeek(t *testing.T) {
 			c, err := js.Consumer(t.Context(), "orders", "stock-orders")
 			return err == nil && c.CachedInfo().NumWaiting > 0
 		})
-		if err := b.Seek(t.Context(), "orders", "stock", driver.Start{}); err == nil || !strings.Contains(err.Error(), "1 receivers") {
+		err := b.Seek(t.Context(), "orders", "stock", driver.Start{})
+		if err == nil || !strings.Contains(err.Error(), "1 receivers") {
 			t.Errorf("Seek = %v, want an error that counts the receivers", err)
 		}
 		cancel()
@@ -305,16 +307,6 @@ func TestLag(t *testing.T) {
 		return err == nil && got.Messages == 2
 	})
 	check("acknowledged", 2, storedAt(t, js, "orders", 2))
-}
-
-func TestOrderAcrossProcessesIsRefused(t *testing.T) {
-	b := natspubsub.New(jetStream(t, startServer(t).conn), nil)
-	_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
-		Topic: "orders", Name: "stock", Lease: time.Minute, MaxInFlight: 1, Ordered: true,
-	})
-	if !errors.Is(err, driver.ErrUnordered) || !resilience.IsPermanent(err) {
-		t.Errorf("Subscribe = %v, want a permanent ErrUnordered", err)
-	}
 }
 
 func TestConfirmedAcknowledgementIsApplied(t *testing.T) {
@@ -370,7 +362,8 @@ func TestConsumerOfSomebodyElse(t *testing.T) {
 		_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
 			Topic: "orders", Name: "limited", Lease: time.Minute, MaxInFlight: 1,
 		})
-		if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), "AckWait is 1s, want 1m0s; MaxDeliver is 3, want -1") {
+		const misfit = "AckWait is 1s, want 1m0s; MaxDeliver is 3, want -1"
+		if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), misfit) {
 			t.Errorf("Subscribe = %v, want a permanent error that names what does not fit", err)
 		}
 		c, err := js.Consumer(t.Context(), "orders", "limited-orders")

@@ -27,7 +27,11 @@ func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.Subscrib
 ) {
 	c, err := b.js.Consumer(ctx, s.name, durable(o.Topic, o.Name))
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return b.js.CreateConsumer(ctx, s.name, consumerConfig(s, o, start))
+		c, err = b.js.CreateConsumer(ctx, s.name, consumerConfig(s, o, start))
+		if err == nil && o.Ordered {
+			err = canPin(c.CachedInfo().Config)
+		}
+		return c, err
 	}
 	if err != nil {
 		return nil, err
@@ -39,6 +43,10 @@ func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.Subscrib
 	want := have
 	setFilters(&want, s.filters(o.Topic, o.Name))
 	want.AckWait, want.BackOff, want.MaxDeliver = o.Lease, nil, -1
+	want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL = jetstream.PriorityPolicyNone, nil, 0
+	if o.Ordered {
+		pinned(&want, o.Lease)
+	}
 	if have.Metadata[metaSubscription] == "" {
 		return c, foreign(have, want)
 	}
@@ -50,6 +58,9 @@ func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.Subscrib
 	if c, err = b.js.UpdateConsumer(ctx, s.name, want); err == nil {
 		b.o.Logger.InfoContext(ctx, "consumer follows its subscription",
 			"stream", s.name, "consumer", want.Durable, "changes", strings.Join(changes, "; "))
+		if o.Ordered {
+			err = canPin(c.CachedInfo().Config)
+		}
 	}
 	return c, err
 }
@@ -65,6 +76,9 @@ func consumerConfig(s stream, o driver.SubscribeOptions, start uint64) jetstream
 	}
 	setFilters(&c, s.filters(o.Topic, o.Name))
 	setStart(&c, o.Start)
+	if o.Ordered {
+		pinned(&c, o.Lease)
+	}
 	if start > 0 {
 		c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = jetstream.DeliverByStartSequencePolicy, start, nil
 	}
@@ -148,8 +162,27 @@ func differences(have, want jetstream.ConsumerConfig) []string {
 	if have.MaxAckPending != want.MaxAckPending {
 		note("MaxAckPending", have.MaxAckPending, want.MaxAckPending)
 	}
-	if h, w := filtersOf(have), filtersOf(want); !slices.Equal(slices.Sorted(slices.Values(h)), slices.Sorted(slices.Values(w))) {
+	if have.PriorityPolicy != want.PriorityPolicy {
+		note("PriorityPolicy", priority(have), priority(want))
+	}
+	if have.PinnedTTL != want.PinnedTTL {
+		note("PinnedTTL", have.PinnedTTL, want.PinnedTTL)
+	}
+	if !slices.Equal(have.PriorityGroups, want.PriorityGroups) {
+		note("PriorityGroups", have.PriorityGroups, want.PriorityGroups)
+	}
+	h, w := slices.Sorted(slices.Values(filtersOf(have))), slices.Sorted(slices.Values(filtersOf(want)))
+	if !slices.Equal(h, w) {
 		note("filter", h, w)
 	}
 	return all
+}
+
+// priority names a policy as the server does.
+func priority(c jetstream.ConsumerConfig) string {
+	name, err := c.PriorityPolicy.MarshalJSON()
+	if err != nil || len(name) == 0 || string(name) == `""` {
+		return "none"
+	}
+	return strings.Trim(string(name), `"`)
 }

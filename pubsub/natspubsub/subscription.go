@@ -36,8 +36,9 @@ type subscription struct {
 	inbox *nats.Subscription // nil when there is none; guarded by mu
 	reply string             // inbox prefix; a request's number follows
 
+	pin     *pin // nil where no order across processes was asked for
 	stream  stream
-	subject string // that takes pull requests
+	subject string // that takes pull requests; guarded by mu
 	last    uint64 // highest stream sequence received, or delivered before this process came
 
 	request  request // the one that is open
@@ -54,16 +55,14 @@ type request struct {
 	reply      string
 	asked      int // messages
 	left       int // of these, those that may still come
+	pin        string
 	sent       time.Time
 	reconnects uint64
 }
 
 // Subscribe opens the durable consumer of o.Name on o.Topic. It implements driver.Broker.
-// It keeps no order across processes: o.Ordered is refused.
+// Where o.Ordered is set one process at a time receives; the others take over when it ends.
 func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driver.Subscription, error) {
-	if o.Ordered {
-		return nil, permanentError{fmt.Errorf("natspubsub: consumer of %q on %q: %w", o.Name, o.Topic, driver.ErrUnordered)}
-	}
 	s := &subscription{
 		b: b, o: o,
 		// Room for every message of a request and the statuses of some: a full channel makes the client drop.
@@ -72,6 +71,10 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	}
 	if err := s.attach(ctx, 0); err != nil {
 		return nil, err
+	}
+	if o.Ordered {
+		s.pin = newPin(s)
+		s.pin.keeper.Go(s.pin.keep)
 	}
 	s.tick = time.NewTicker(checkEvery)
 	return s, nil
@@ -96,8 +99,16 @@ func (s *subscription) attach(ctx context.Context, start uint64) error {
 	info := c.CachedInfo()
 	s.stream = str
 	s.last = info.Delivered.Stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.subject = apiPrefix(s.b.js.Options()) + "CONSUMER.MSG.NEXT." + str.name + "." + info.Name
 	return nil
+}
+
+func (s *subscription) pullSubject() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subject
 }
 
 // apiPrefix is where the JetStream API listens, dot included.
@@ -113,6 +124,13 @@ func apiPrefix(o jetstream.JetStreamOptions) string {
 
 // Receive implements driver.Subscription.
 func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
+	if s.pin != nil {
+		return s.pin.receive(ctx, n)
+	}
+	return s.receive(ctx, n)
+}
+
+func (s *subscription) receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
 	var got []*driver.Delivery
 	for {
 		if err := s.ask(n - len(got)); err != nil {
@@ -216,16 +234,20 @@ func (s *subscription) ask(n int) error {
 	if err := s.openInbox(); err != nil {
 		return err
 	}
+	what := pull{Batch: n, Expires: pullWait, NoWait: true}
+	if s.pin != nil {
+		s.pin.shape(&what)
+	}
 	s.requests++
 	s.request = request{
-		open: true, reply: s.reply + strconv.Itoa(s.requests), asked: n, left: n,
+		open: true, reply: s.reply + strconv.Itoa(s.requests), asked: what.Batch, left: what.Batch, pin: what.ID,
 		sent: time.Now(), reconnects: s.b.nc.Stats().Reconnects,
 	}
-	body, err := json.Marshal(pull{Batch: n, Expires: pullWait, NoWait: true})
+	body, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("natspubsub: %w", err)
 	}
-	if err := s.b.nc.PublishRequest(s.subject, s.request.reply, body); err != nil {
+	if err := s.b.nc.PublishRequest(s.pullSubject(), s.request.reply, body); err != nil {
 		s.request.open = false
 		return fmt.Errorf("natspubsub: receive: %w", err)
 	}
@@ -235,9 +257,12 @@ func (s *subscription) ask(n int) error {
 // pull is a request for messages, as the JetStream API has it. NoWait with Expires is one shot: what is there, or else
 // the first that comes.
 type pull struct {
-	Batch   int           `json:"batch"`
-	Expires time.Duration `json:"expires"`
-	NoWait  bool          `json:"no_wait"`
+	Batch    int           `json:"batch"`
+	Expires  time.Duration `json:"expires,omitempty"`
+	NoWait   bool          `json:"no_wait,omitempty"`
+	MaxBytes int           `json:"max_bytes,omitempty"`
+	Group    string        `json:"group,omitempty"`
+	ID       string        `json:"id,omitempty"`
 }
 
 // next returns the next message; nil when the open request has ended.
@@ -293,10 +318,17 @@ func (s *subscription) ended(ctx context.Context, m *nats.Msg, code string) erro
 	}
 	s.request.open = false
 	text := m.Header.Get("Description")
+	idle := s.request.left == s.request.asked
+	if s.pin != nil {
+		s.pin.ended(idle)
+	}
 	switch {
+	case code == statusWrongPin && s.pin != nil:
+		s.pin.lost(s.request.pin)
+		return nil
 	case code == "404", code == "408":
 		// A request that brought something is no idle one: what it brought must not wait for a pause.
-		if s.request.left == s.request.asked && time.Since(s.request.sent) < idlePause {
+		if idle && time.Since(s.request.sent) < idlePause {
 			return s.pause(ctx)
 		}
 		return nil
@@ -351,17 +383,29 @@ func (s *subscription) delivery(m *nats.Msg) (*driver.Delivery, error) {
 		return nil, fmt.Errorf("natspubsub: receive: %w", err)
 	}
 	s.last = max(s.last, meta.Sequence.Stream)
-	return &driver.Delivery{
+	d := &driver.Delivery{
 		Message:   driver.Message{Attributes: decodeHeader(m.Header), Data: m.Data},
 		Attempt:   int(meta.NumDelivered),
 		Published: meta.Timestamp,
 		Position:  position(meta.Stream, meta.Sequence.Stream),
 		Handle:    m.Reply,
-	}, nil
+	}
+	if s.pin != nil {
+		s.pin.took(d, m.Header.Get(pinID), meta.Sequence.Stream)
+	}
+	return d, nil
+}
+
+// forget says that ds are held no longer.
+func (s *subscription) forget(ds []*driver.Delivery) {
+	if s.pin != nil {
+		s.pin.settled(ds)
+	}
 }
 
 // Ack returns once the server has received the acknowledgements, or has applied them where Options.ConfirmAcks asks.
 func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
+	s.forget(ds)
 	if s.b.o.ConfirmAcks {
 		return s.confirm(ctx, ds)
 	}
@@ -370,6 +414,7 @@ func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
 
 // Release implements driver.Subscription.
 func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
+	s.forget(ds)
 	if delay <= 0 {
 		return s.answer(ctx, ds, "-NAK")
 	}
@@ -415,6 +460,9 @@ func (s *subscription) shut(ctx context.Context) {
 		default:
 		}
 		break
+	}
+	if s.pin != nil {
+		err = errors.Join(err, s.pin.giveUp(ctx))
 	}
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		s.err = fmt.Errorf("natspubsub: close: %w", err)
