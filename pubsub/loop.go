@@ -59,6 +59,7 @@ type loop struct {
 
 	failures int       // of Receive, in a row
 	askAfter time.Time // not before then
+	alarmAt  time.Time // when the alarm goes off, as far as somebody waits for it
 	stopping bool      // nothing more is begun
 	paused   bool      // nor now
 	err      error     // why it stopped by itself
@@ -107,16 +108,12 @@ func (l *loop) run(ctx context.Context) error {
 		l.begin(work, now)
 		l.ask(receiving, now)
 		l.ack(work)
-		alarm.Reset(l.untilAlarm(now))
+		l.setAlarm(alarm, now)
 		select {
 		case b := <-l.received:
 			l.take(work, b)
 		case r := <-l.done:
-			l.busy--
-			l.finish(work, r.result)
-			for _, r := range r.more {
-				l.finish(work, r)
-			}
+			l.note(work, r)
 		case items := <-l.acked:
 			l.acking = false
 			l.forget(items)
@@ -129,6 +126,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-lease.C:
 			l.extend(work)
 		case <-alarm.C:
+			l.alarmAt = time.Time{}
 			l.wake(time.Now())
 		case <-drain:
 			drain = nil
@@ -249,19 +247,45 @@ func (l *loop) noteOutage(ctx context.Context, err error) {
 	}
 }
 
-// untilAlarm is how long until something has to be done that nobody reports.
-func (l *loop) untilAlarm(now time.Time) time.Duration {
-	next := time.Hour
+// setAlarm makes alarm go off when something has to be done that nobody reports. One that was set before and is not
+// needed any more is left to go off for nothing.
+func (l *loop) setAlarm(alarm *time.Timer, now time.Time) {
+	var next time.Time
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
 	if len(l.waiting) > 0 {
-		next = min(next, max(l.waiting[0].due.Sub(now), 0))
+		sooner(l.waiting[0].due)
 	}
 	if !l.batchDue.IsZero() && l.busy < l.s.o.Concurrency {
-		next = min(next, max(l.batchDue.Sub(now), 0))
+		sooner(l.batchDue)
 	}
-	if pause := l.askAfter.Sub(now); pause > 0 {
-		next = min(next, pause)
+	if l.askAfter.After(now) {
+		sooner(l.askAfter)
 	}
-	return next
+	if !next.IsZero() && !next.Equal(l.alarmAt) {
+		alarm.Reset(max(next.Sub(now), 0))
+		l.alarmAt = next
+	}
+}
+
+// note takes in what a goroutine reports, and what others have reported meanwhile: what follows a report is done once
+// for all of them.
+func (l *loop) note(work context.Context, r report) {
+	for {
+		l.busy--
+		l.finish(work, r.result)
+		for _, more := range r.more {
+			l.finish(work, more)
+		}
+		select {
+		case r = <-l.done:
+		default:
+			return
+		}
+	}
 }
 
 // finish acts on what a handler's goroutine decided.
