@@ -108,8 +108,7 @@ var errNotSingle = errors.New("pubsub: the handler takes batches")
 func (l *loop) beginBatches(work context.Context, now time.Time) {
 	for l.busy < l.s.o.Concurrency && len(l.ready) > 0 {
 		if it := l.ready[0]; it.dead != nil || it.moving {
-			l.start(l.next())
-			go l.s.process(work, it, l.done)
+			l.hand(work, job{it: l.next()})
 			continue
 		}
 		if l.batchDue.IsZero() {
@@ -123,8 +122,7 @@ func (l *loop) beginBatches(work context.Context, now time.Time) {
 		for len(items) < l.s.batch && len(l.ready) > 0 && l.ready[0].dead == nil && !l.ready[0].moving {
 			items = append(items, l.next())
 		}
-		l.start(items...)
-		go l.s.processBatch(work, items, l.done)
+		l.hand(work, job{batch: items})
 	}
 	if len(l.ready) == 0 {
 		l.batchDue = time.Time{}

@@ -34,7 +34,7 @@ const (
 var errCutOff = fmt.Errorf("pubsub: the subscription is stopping: %w", context.DeadlineExceeded)
 
 // loop runs an open subscription. One goroutine owns all of its state; every call that may block (a handler, the
-// broker) has a goroutine of its own that reports back on a channel with room for its answer.
+// broker) is made by another that reports back on a channel with room for its answer.
 type loop struct {
 	s   *Subscription
 	sub driver.Subscription
@@ -48,8 +48,11 @@ type loop struct {
 
 	received  chan batch
 	done      chan report
-	busy      int       // goroutines that report on done
-	batchDue  time.Time // when what is ready no longer waits for a batch to fill
+	todo      chan job      // what workers take
+	workers   int           // that were begun
+	exited    chan struct{} // one for each that has ended
+	busy      int           // workers that have something to do
+	batchDue  time.Time     // when what is ready no longer waits for a batch to fill
 	acked     chan []*item
 	extended  chan struct{}
 	asking    bool // a Receive is under way
@@ -82,6 +85,8 @@ func newLoop(s *Subscription, sub driver.Subscription, revoked *revocations) *lo
 		received: make(chan batch, 1),
 		// Room for every handler, so that one that was left behind can end.
 		done:     make(chan report, s.o.Concurrency),
+		todo:     make(chan job, s.o.Concurrency),
+		exited:   make(chan struct{}, s.o.Concurrency),
 		acked:    make(chan []*item, 1),
 		extended: make(chan struct{}, 1),
 	}
@@ -154,6 +159,7 @@ func (l *loop) over() bool {
 
 // end waits for calls to the broker, each of which is bounded, and says what went wrong.
 func (l *loop) end() error {
+	l.dismiss()
 	l.calls.Wait()
 	l.gauge.Sub(float64(len(l.held)))
 	if len(l.cutOff) == 0 {
@@ -174,16 +180,7 @@ func (l *loop) begin(work context.Context, now time.Time) {
 		if it == nil {
 			return
 		}
-		l.start(it)
-		go l.s.process(work, it, l.done)
-	}
-}
-
-// start notes that a goroutine is about to run items.
-func (l *loop) start(items ...*item) {
-	l.busy++
-	for _, it := range items {
-		l.running[it] = struct{}{}
+		l.hand(work, job{it: it})
 	}
 }
 
