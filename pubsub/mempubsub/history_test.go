@@ -154,6 +154,24 @@ func TestRedeliver(t *testing.T) {
 			t.Errorf("the topic shows %v, want what is one subscription's alone left out", got)
 		}
 	})
+	t.Run("ReleasedItHoldsUpItsKeyLikeAnyOther", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &mempubsub.Broker{}
+			s := subscribe(t, b, "s")
+			ms := []driver.Message{{Key: "k", Data: []byte("moved")}}
+			if err := b.Redeliver(t.Context(), "t", "s", ms, 0); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, b, "k", "k1")
+			ds, _ := receive(t, s, 1)
+			if err := s.Release(t.Context(), ds, time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if _, got := receive(t, s, 10); len(got) != 0 {
+				t.Errorf("received %v during the delay, want the key held up", got)
+			}
+		})
+	})
 	t.Run("ItsDelayHoldsUpNobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &mempubsub.Broker{}

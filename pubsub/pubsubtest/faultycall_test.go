@@ -124,8 +124,10 @@ func TestDelay(t *testing.T) {
 		f := pubsubtest.NewFaulty(&mempubsub.Broker{}, pubsubtest.FaultOptions{DelayRatio: 1, Delay: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := f.Publish(ctx, "t", []driver.Message{{}}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Publish = %v, want it to end with its context", err)
+		began := time.Now()
+		err := f.Publish(ctx, "t", []driver.Message{{}})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+			t.Errorf("Publish = %v after %v, want it to end with its context", err, took)
 		}
 	})
 }

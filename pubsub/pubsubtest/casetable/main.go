@@ -1,5 +1,5 @@
-// Command casetable reads the output of "go test -v", shows the results of its packages, all of what a failed one wrote,
-// and at the end the table of conformance cases by adapter. It exits with 1 when a case failed:
+// Command casetable reads the output of "go test -v", shows the results of its packages, all of what a failed one
+// wrote, and at the end the table of conformance cases by adapter. It exits with 1 when a case failed:
 //
 //	go test -v ./... 2>&1 | go run ./pubsub/pubsubtest/casetable
 package main
