@@ -137,7 +137,11 @@ func (s *Subscription) processBatch(work context.Context, items []*item, done ch
 		results := make([]result, len(items))
 		for i, it := range items {
 			// Dead letters are stored one by one, as a step of their own each, while the others are acknowledged.
-			results[i] = s.decide(s.contextOf(work, it.m), it, causeOfFailure(err, i, len(items)))
+			ctx, cause := work, causeOfFailure(err, i, len(items))
+			if cause != nil {
+				ctx = s.contextOf(work, it.m) // for its log line
+			}
+			results[i] = s.decide(ctx, it, cause)
 		}
 		done <- report{results[0], results[1:]}
 	}()
