@@ -65,8 +65,8 @@ func attributes(hs []kgo.RecordHeader) map[string]string {
 }
 
 // batchOverhead is what a batch (magic 2) has beside its records: base offset 8, length 4, leader epoch 4, magic 1,
-// checksum 4, attributes 2, last offset delta 4, two timestamps 16, producer 14, count 4. The client counts four bytes
-// more for the length of the batch in a request.
+// checksum 4, attributes 2, last offset delta 4, two timestamps 16, producer 14, count 4. The client counts
+// up to four bytes more for the length of the batch in a request.
 const batchOverhead = 61 + 4
 
 // size is what a batch of r alone takes, uncompressed.
