@@ -1,7 +1,7 @@
 // Command pubsub measures what a message costs from Publish to its acknowledgement, by the kit, by the bare client of
 // the broker, and by what others put around it.
 //
-//	go run . [-quick] [-only memory|jetstream]
+//	go run . [-quick] [-only memory|jetstream|kafka]
 //
 // A message has 256 bytes and no key. It counts once its handler has returned; the acknowledgements of the last ones may
 // still be on their way, on every side. Publishers send 100 at a time where the library takes more than one.
@@ -13,6 +13,10 @@
 // On JetStream (a server in this process, streams in files), raw is nats.go: PublishMsgAsync with a window of 256,
 // Consume, and an acknowledgement for each message. Watermill's rows are its JetStream adapter, publishing one message
 // after the other and from 100 goroutines, each with its acknowledgement waited for or not.
+//
+// On Kafka (franz-go's kfake in this process, which keeps everything in memory), raw is franz-go itself: Produce with the
+// client's own batches, PollFetches, and a commit after each. Watermill's rows are its Kafka adapter, publishing batches and
+// from 100 goroutines.
 //
 // Every side has to have handled what it was sent, each message once, or nothing is reported and the exit status is 1.
 // A missed target never fails.
@@ -38,7 +42,7 @@ type effort struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "measure for some seconds: enough to see that it works, not to compare")
-	only := flag.String("only", "", "measure one group alone: memory or jetstream")
+	only := flag.String("only", "", "measure one group alone: memory, jetstream or kafka")
 	flag.Parse()
 	e := effort{pairs: 9, memory: 200_000, broker: 40_000}
 	if *quick {
@@ -61,6 +65,7 @@ func groups() []group {
 	return []group{
 		{"memory", memoryContests(), func(e effort) int { return e.memory }},
 		{"jetstream", jetstreamContests(), func(e effort) int { return e.broker }},
+		{"kafka", kafkaContests(), func(e effort) int { return e.broker }},
 	}
 }
 
@@ -103,6 +108,12 @@ func (c contest) run(ctx context.Context, w io.Writer, pairs, n int) error {
 		return err
 	}
 	defer peer.stop()
+	// Groups are joined and streams created by then.
+	for _, warm := range []*side{ours, peer} {
+		if _, err := warm.measure(min(n, warmUp))(); err != nil {
+			return err
+		}
+	}
 	measured, err := bench.Interleave(pairs, ours.measure(n), peer.measure(n))
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ const (
 	batchSize   = 100
 	// publishers is how many goroutines publish where each call waits for one message.
 	publishers = 100
+	// warmUp is how many messages go before.
+	warmUp = 1_000
 	// patience bounds the wait for the last message of a measurement.
 	patience = 2 * time.Minute
 )
