@@ -8,8 +8,8 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/pubsubtest"
 )
 
-// abilities: no order across processes; Redeliver's delay is kept by package pubsub.
-var abilities = pubsubtest.Abilities{Start: true, Redeliver: true, Browse: true, Seek: true, Lag: true}
+// abilities: Redeliver's delay is kept by package pubsub.
+var abilities = pubsubtest.Abilities{Order: true, Start: true, Redeliver: true, Browse: true, Seek: true, Lag: true}
 
 func TestConformance(t *testing.T) {
 	n := startServer(t)
@@ -32,6 +32,16 @@ func TestConformance(t *testing.T) {
 			return n.start
 		},
 		MaxBytes: int(n.conn.MaxPayload()),
+	})
+}
+
+// Without a restart and strangers: what differs is the acknowledgement.
+func TestConformanceWithConfirmedAcknowledgements(t *testing.T) {
+	b := natspubsub.New(jetStream(t, startServer(t).conn), &natspubsub.Options{ConfirmAcks: true})
+	pubsubtest.Run(t, pubsubtest.Harness{
+		Adapter:   "nats in process, confirmed acknowledgements",
+		Broker:    func(testing.TB) driver.Broker { return b },
+		Abilities: abilities,
 	})
 }
 

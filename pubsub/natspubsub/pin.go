@@ -176,13 +176,16 @@ func (p *pin) renew() {
 // statusWrongPin is what the server answers to a client that is not the pinned one any more.
 const statusWrongPin = "423"
 
-// giveUp lets another process take over at once.
+// giveUp gives back what is held and lets another process take over at once.
 func (p *pin) giveUp(ctx context.Context) error {
 	p.keeper.Wait()
 	p.mu.Lock()
-	id, ahead := p.id, p.takeAhead()
+	id, held := p.id, slices.Collect(maps.Keys(p.held))
+	clear(p.held)
+	p.ahead = nil
 	p.mu.Unlock()
-	p.answer(ahead, "-NAK")
+	// Or what follows them would go first, until their leases end.
+	p.answer(held, "-NAK")
 	if id == "" {
 		return nil
 	}

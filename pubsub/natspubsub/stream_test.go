@@ -49,7 +49,9 @@ func TestStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := s.CachedInfo().Config
-		if c.Storage != jetstream.MemoryStorage || !slices.Equal(c.Subjects, []string{"mine", "mine.$redeliver.>", "other"}) || c.MaxAge != 7*24*time.Hour || c.Duplicates != 2*time.Minute {
+		if c.Storage != jetstream.MemoryStorage ||
+			!slices.Equal(c.Subjects, []string{"mine", "mine.$redeliver.>", "other"}) ||
+			c.MaxAge != 7*24*time.Hour || c.Duplicates != 2*time.Minute {
 			t.Errorf("stream %+v, want our changes and the other defaults", c)
 		}
 	})

@@ -440,7 +440,8 @@ func (s *subscription) answer(ctx context.Context, ds []*driver.Delivery, what s
 	return nil
 }
 
-// Close gives back what had arrived and was not received. What was received comes back when its lease ends.
+// Close gives back what had arrived and was not received. What was received comes back when its lease ends, or at once
+// where order across processes was asked for.
 func (s *subscription) Close(ctx context.Context) error {
 	s.close.Do(func() { s.shut(ctx) })
 	return s.err
