@@ -9,8 +9,8 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
-// confirm acknowledges ds and returns once the server has answered for each. All answers come to one inbox.
-func (s *subscription) confirm(ctx context.Context, ds []*driver.Delivery) error {
+// confirm is answer that returns once the server has applied it to each of ds. All confirmations come to one inbox.
+func (s *subscription) confirm(ctx context.Context, ds []*driver.Delivery, what string) error {
 	if len(ds) == 0 {
 		return nil
 	}
@@ -24,17 +24,17 @@ func (s *subscription) confirm(ctx context.Context, ds []*driver.Delivery) error
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails on a connection that is closed, which has forgotten it
 	for _, d := range ds {
-		if err := s.b.nc.PublishRequest(d.Handle.(string), inbox, []byte("+ACK")); err != nil {
+		if err := s.b.nc.PublishRequest(d.Handle.(string), inbox, []byte(what)); err != nil {
 			return fmt.Errorf("natspubsub: %w", err)
 		}
 	}
 	for i := range ds {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("natspubsub: %d of %d acknowledgements are confirmed: %w", i, len(ds), ctx.Err())
+			return fmt.Errorf("natspubsub: %d of %d answers are confirmed: %w", i, len(ds), ctx.Err())
 		case m := <-answers:
 			if code := status(m); code == "503" {
-				return fmt.Errorf("natspubsub: acknowledgement: %w", nats.ErrNoResponders)
+				return fmt.Errorf("natspubsub: %w", nats.ErrNoResponders)
 			}
 		}
 	}

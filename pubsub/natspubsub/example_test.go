@@ -43,7 +43,9 @@ func Example() {
 	ended := make(chan error, 1)
 	go func() { ended <- sub.Run(ctx) }()
 	<-sub.Ready()
-	if err := client.Publish(ctx, "order.placed", &pubsub.Message{Key: "42", Data: []byte("order 42")}); err != nil {
+	order := &pubsub.Message{Key: "42", Data: []byte("order 42")}
+	// Not with ctx: the handler may end it before the server has confirmed.
+	if err := client.Publish(context.Background(), "order.placed", order); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Println("ended:", <-ended)

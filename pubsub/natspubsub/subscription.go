@@ -407,7 +407,7 @@ func (s *subscription) forget(ds []*driver.Delivery) {
 func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
 	s.forget(ds)
 	if s.b.o.ConfirmAcks {
-		return s.confirm(ctx, ds)
+		return s.confirm(ctx, ds, "+ACK")
 	}
 	return s.answer(ctx, ds, "+ACK")
 }
@@ -415,6 +415,9 @@ func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
 // Release implements driver.Subscription.
 func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
 	s.forget(ds)
+	if delay <= 0 && s.pin != nil {
+		return s.confirm(ctx, ds, "-NAK") // before the next request, or what follows goes first
+	}
 	if delay <= 0 {
 		return s.answer(ctx, ds, "-NAK")
 	}
