@@ -13,8 +13,37 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/kafkapubsub"
 )
 
-// The two take the same way: stored, received, committed, in batches of 500 messages of 256 bytes, over 100 keys.
-const benchBatch, benchBytes, benchKeys = 500, 256, 100
+// The two take the same way: a burst of 256-byte messages over 100 keys is stored by several callers in batches, while
+// another goroutine receives and commits.
+const benchBurst, benchBatch, benchCallers, benchBytes, benchKeys = 10_000, 500, 8, 256, 100
+
+// burst publishes benchBurst messages while receive takes as many.
+func burst(b *testing.B, publish func() error, receive func() (int, error)) {
+	b.Helper()
+	var all sync.WaitGroup
+	todo := make(chan struct{}, benchBurst/benchBatch)
+	for range cap(todo) {
+		todo <- struct{}{}
+	}
+	close(todo)
+	for range benchCallers {
+		all.Go(func() {
+			for range todo {
+				if err := publish(); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for got := 0; got < benchBurst; {
+		n, err := receive()
+		if err != nil {
+			b.Fatal(err)
+		}
+		got += n
+	}
+	all.Wait()
+}
 
 func BenchmarkRawAsync(b *testing.B) {
 	_, seeds := startCluster(b)
@@ -25,8 +54,7 @@ func BenchmarkRawAsync(b *testing.B) {
 	consumer := newKafka(b, seeds, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("bench"), kgo.DisableAutoCommit(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	data := make([]byte, benchBytes)
-	b.ReportAllocs()
-	for b.Loop() {
+	publish := func() error {
 		var wg sync.WaitGroup
 		wg.Add(benchBatch)
 		for i := range benchBatch {
@@ -39,18 +67,20 @@ func BenchmarkRawAsync(b *testing.B) {
 			})
 		}
 		wg.Wait()
-		for got := 0; got < benchBatch; {
-			fetches := consumer.PollRecords(b.Context(), benchBatch)
-			if err := fetches.Err(); err != nil {
-				b.Fatal(err)
-			}
-			got += fetches.NumRecords()
-			if err := consumer.CommitRecords(b.Context(), fetches.Records()...); err != nil {
-				b.Fatal(err)
-			}
-		}
+		return nil
 	}
-	b.ReportMetric(float64(benchBatch*b.N)/b.Elapsed().Seconds(), "msgs/s")
+	receive := func() (int, error) {
+		fetches := consumer.PollRecords(b.Context(), benchBatch)
+		if err := fetches.Err(); err != nil {
+			return 0, err
+		}
+		return fetches.NumRecords(), consumer.CommitRecords(b.Context(), fetches.Records()...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		burst(b, publish, receive)
+	}
+	b.ReportMetric(float64(benchBurst*b.N)/b.Elapsed().Seconds(), "msgs/s")
 }
 
 func BenchmarkAdapter(b *testing.B) {
@@ -73,21 +103,17 @@ func BenchmarkAdapter(b *testing.B) {
 			"ce-specversion": "1.0", "ce-id": fmt.Sprint(i), "ce-source": "/bench", "ce-type": "bench",
 		}}
 	}
+	publish := func() error { return broker.Publish(b.Context(), "bench", ms) }
+	receive := func() (int, error) {
+		ds, err := sub.Receive(b.Context(), benchBatch)
+		if err != nil {
+			return 0, err
+		}
+		return len(ds), sub.Ack(b.Context(), ds)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := broker.Publish(b.Context(), "bench", ms); err != nil {
-			b.Fatal(err)
-		}
-		for got := 0; got < benchBatch; {
-			ds, err := sub.Receive(b.Context(), benchBatch)
-			if err != nil {
-				b.Fatal(err)
-			}
-			got += len(ds)
-			if err := sub.Ack(b.Context(), ds); err != nil {
-				b.Fatal(err)
-			}
-		}
+		burst(b, publish, receive)
 	}
-	b.ReportMetric(float64(benchBatch*b.N)/b.Elapsed().Seconds(), "msgs/s")
+	b.ReportMetric(float64(benchBurst*b.N)/b.Elapsed().Seconds(), "msgs/s")
 }

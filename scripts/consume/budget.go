@@ -120,6 +120,26 @@ func main() {
 	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
 }
 `},
+	{"pubsub/kafkapubsub", 27, `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/kafkapubsub"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func main() {
+	kafka, err := kgo.NewClient(kgo.SeedBrokers("localhost:9092"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := pubsub.NewClient(kafkapubsub.New(kafka, nil), nil)
+	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
+}
+`},
 	{"sqlx/outbox", 21, `package main
 
 import (
