@@ -39,7 +39,7 @@ func Example() {
 	ended := make(chan error, 1)
 	go func() { ended <- sub.Run(ctx) }()
 	<-sub.Ready()
-	if err := client.Publish(ctx, "order.placed", &pubsub.Message{Key: "42", Data: []byte("order 42")}); err != nil {
+	if err := client.Publish(context.Background(), "order.placed", &pubsub.Message{Key: "42", Data: []byte("order 42")}); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Println("ended:", <-ended)
