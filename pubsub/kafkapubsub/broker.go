@@ -102,7 +102,7 @@ func (o Options) check() error {
 		{"SessionTimeout", int64(o.SessionTimeout)},
 	} {
 		if f.value < 0 {
-			return fmt.Errorf("Options.%s is negative", f.name)
+			return fmt.Errorf("option %s is negative", f.name)
 		}
 	}
 	return nil

@@ -230,6 +230,9 @@ func stay(es []*entry) []*entry {
 func (s *subscription) remove(ps []*partition) {
 	for _, p := range ps {
 		p.gone = true
+		if p.paused { // the client remembers, and the partition may come back
+			s.client.ResumeFetchPartitions(map[string][]int32{p.topic: {p.id}})
+		}
 		if at := (place{p.topic, p.id}); s.partitions[at] == p {
 			delete(s.partitions, at)
 		}

@@ -40,7 +40,7 @@ func TestClientThatCouldLoseOrReorderIsRefused(t *testing.T) {
 		})
 	}
 	b := kafkapubsub.New(newKafka(t, seeds), &kafkapubsub.Options{Partitions: -1})
-	refused(t, b.Ping(t.Context()), "Options.Partitions")
+	refused(t, b.Ping(t.Context()), "option Partitions")
 }
 
 func TestMismatchOfATopicIsNamedAndNothingChanged(t *testing.T) {
