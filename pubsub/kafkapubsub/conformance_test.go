@@ -13,14 +13,18 @@ import (
 
 func TestConformance(t *testing.T) {
 	_, seeds := startCluster(t)
-	pubsubtest.Run(t, harness("kfake", newKafka(t, seeds)))
+	pubsubtest.Run(t, harness(t, "kfake", seeds))
 }
 
 func TestConformanceOfARealCluster(t *testing.T) {
-	pubsubtest.Run(t, harness("kafka", newKafka(t, realCluster(t))))
+	pubsubtest.Run(t, harness(t, "kafka", realCluster(t)))
 }
 
-func harness(name string, client *kgo.Client) pubsubtest.Harness {
+// harness restarts nothing: a cluster in this process forgets all when it ends, and a real one is not ours to end. An
+// outage is one of the way there.
+func harness(t *testing.T, name string, seeds []string) pubsubtest.Harness {
+	w := new(wire)
+	client := newKafka(t, seeds, kgo.Dialer(w.dial))
 	b := kafkapubsub.New(client, nil)
 	return pubsubtest.Harness{
 		Adapter:   name,
@@ -32,6 +36,10 @@ func harness(name string, client *kgo.Client) pubsubtest.Harness {
 			if err != nil {
 				t.Fatal(err)
 			}
+		},
+		Outage: func(testing.TB) func() {
+			w.sever()
+			return w.mend
 		},
 		MaxBytes: 1000012,
 	}

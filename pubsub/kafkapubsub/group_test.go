@@ -121,6 +121,12 @@ func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return c, err
 }
 
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = false
+}
+
 func (w *wire) sever() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
