@@ -20,7 +20,7 @@ import (
 var clientTests = []test{
 	{name: "HandlesKeysInOrder", run: handlesKeysInOrder},
 	{name: "DeadLettersOnce", run: deadLettersOnce},
-	{name: "KeepsALongHandlersMessage", run: keepsALongHandlersMessage},
+	{name: "KeepsALongHandlersMessage", needs: []ability{lease}, run: keepsALongHandlersMessage},
 	{name: "StopsWithoutLoss", run: stopsWithoutLoss},
 	{name: "HandlesAStrangersMessage", needs: []ability{stranger}, run: handlesAStrangersMessage},
 	{name: "TellsWhereAMessageComesFrom", run: tellsWhereAMessageComesFrom},
