@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -162,7 +161,6 @@ func causeOfFailure(err error, i, n int) error {
 
 // attemptBatch is attempt for a batch: one span, linked to the spans that published its messages.
 func (s *Subscription) attemptBatch(ctx context.Context, ms []*Message) (err error) {
-	o := s.client.observer
 	began := time.Now()
 	links := make([]trace.Link, 0, len(ms))
 	for _, m := range ms {
@@ -171,24 +169,12 @@ func (s *Subscription) attemptBatch(ctx context.Context, ms []*Message) (err err
 			links = append(links, trace.Link{SpanContext: from})
 		}
 	}
-	ctx, span := o.tracer.Start(ctx, s.spanName, append(slices.Clip(s.spanStart), trace.WithLinks(links...),
+	ctx, span := s.client.observer.tracer.Start(ctx, s.spanName, append(slices.Clip(s.spanStart), trace.WithLinks(links...),
 		trace.WithAttributes(semconv.MessagingBatchMessageCount(len(ms))))...)
 	ctx, cancel := s.attemptContext(ctx)
 	defer cancel()
 	err = errGoexit // what stays if the handler never returns
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{v, debug.Stack()}
-		}
-		series := s.handled
-		if err != nil {
-			kind := errorType(err)
-			failSpan(span, err, kind)
-			series = o.process.With(s.topic, s.name, kind)
-		}
-		span.End()
-		series.Observe(ctx, time.Since(began))
-	}()
+	defer s.ended(ctx, span, began, &err)
 	return s.batchHandler(ctx, ms)
 }
 

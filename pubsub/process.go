@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mainstay-go/mainstay/internal/backoff"
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/resilience"
@@ -76,27 +78,29 @@ func (s *Subscription) process(work context.Context, it *item, done chan<- repor
 
 // attempt runs the handler once, observed, bounded and with its panics caught.
 func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
-	o := s.client.observer
 	began := time.Now()
-	ctx, span := o.tracer.Start(ctx, s.spanName, s.spanStart...)
+	ctx, span := s.client.observer.tracer.Start(ctx, s.spanName, s.spanStart...)
 	describe(span, m)
 	ctx, cancel := s.attemptContext(ctx)
 	defer cancel()
 	err = errGoexit // what stays if the handler never returns
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{v, debug.Stack()}
-		}
-		series := s.handled
-		if err != nil {
-			kind := errorType(err)
-			failSpan(span, err, kind)
-			series = o.process.With(s.topic, s.name, kind)
-		}
-		span.End()
-		series.Observe(ctx, time.Since(began))
-	}()
+	defer s.ended(ctx, span, began, &err)
 	return s.handler(ctx, m)
+}
+
+// ended is deferred by an attempt: it catches a panic, and observes what came of the attempt.
+func (s *Subscription) ended(ctx context.Context, span trace.Span, began time.Time, err *error) {
+	if v := recover(); v != nil {
+		*err = &panicError{v, debug.Stack()}
+	}
+	series := s.handled
+	if *err != nil {
+		kind := errorType(*err)
+		failSpan(span, *err, kind)
+		series = s.client.observer.process.With(s.topic, s.name, kind)
+	}
+	span.End()
+	series.Observe(ctx, time.Since(began))
 }
 
 // attemptContext returns a child of ctx that ends with one attempt.

@@ -29,6 +29,7 @@ type StatusError struct {
 	after      time.Duration
 }
 
+// Error says which status.
 func (e *StatusError) Error() string { return fmt.Sprintf("httpclient: status %d", e.StatusCode) }
 
 // Retryable returns true.
