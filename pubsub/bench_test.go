@@ -70,10 +70,10 @@ func BenchmarkRawDriver(b *testing.B) {
 	}
 	ms := make([]driver.Message, batchSize)
 	for i := range ms {
-		ms[i] = driver.Message{ID: "id", Data: make([]byte, 256), Attributes: map[string]string{
+		ms[i] = driver.Message{ID: "id", Data: make([]byte, 256), Attributes: driver.AttributesOf(map[string]string{
 			"ce-specversion": "1.0", "ce-id": "id", "ce-source": "s", "ce-type": "t", "ce-time": "2026-01-01T00:00:00Z",
 			"ce-correlationid": "c",
-		}}
+		})}
 	}
 	b.ReportAllocs()
 	n := 0

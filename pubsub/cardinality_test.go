@@ -57,11 +57,11 @@ func TestStrangersMessagesMakeNoSeries(t *testing.T) {
 			ms := make([]driver.Message, batch)
 			for i := range ms {
 				id := fmt.Sprintf("%08x", from+i)
-				ms[i] = driver.Message{ID: id, Key: "k" + id, Attributes: map[string]string{
+				ms[i] = driver.Message{ID: id, Key: "k" + id, Attributes: driver.AttributesOf(map[string]string{
 					"ce-id": id, "ce-type": "t" + id, "ce-source": "s" + id, "content-type": "c" + id,
 					"ce-correlationid": "c" + id, "ce-causationid": "b" + id, "a" + id: id,
 					"mainstay-dead-letter-topic": "d" + id, "mainstay-dead-letter-reason": "r" + id,
-				}}
+				})}
 			}
 			if err := mem.Publish(t.Context(), "orders", ms); err != nil {
 				t.Fatal(err)

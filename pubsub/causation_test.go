@@ -98,9 +98,9 @@ func TestDeadLetterPassesNoHostileIDOn(t *testing.T) {
 		stop := run(t, b.client.Subscribe("orders", "s", func(context.Context, *pubsub.Message) error {
 			return errors.New("boom")
 		}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 1}}))
-		err = mem.Publish(t.Context(), "orders", []driver.Message{{Attributes: map[string]string{
+		err = mem.Publish(t.Context(), "orders", []driver.Message{{Attributes: driver.AttributesOf(map[string]string{
 			"ce-id": "m-1", "ce-correlationid": evil, "ce-causationid": evil,
-		}}})
+		})}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestDeadLetterPassesNoHostileIDOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		as := ds[0].Attributes
+		as := ds[0].Attributes.Map()
 		if cause, there := as["ce-causationid"]; there || as["ce-correlationid"] != "m-1" {
 			t.Errorf("the letter is of %q in %q, want no cause, in m-1", cause, as["ce-correlationid"])
 		}

@@ -55,10 +55,10 @@ func (s *stock) Close(context.Context) error                                    
 // BenchmarkConsume is what a message costs from the moment that the driver has it to its acknowledgement, without
 // the broker and without publishing: metrics on, no trace kept.
 func BenchmarkConsume(b *testing.B) {
-	attrs := map[string]string{
+	attrs := driver.AttributesOf(map[string]string{
 		"ce-specversion": "1.0", "ce-id": "id", "ce-source": "s", "ce-type": "t", "ce-time": "2026-01-01T00:00:00Z",
 		"ce-correlationid": "c", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
-	}
+	})
 	one := func(context.Context, *pubsub.Message) error { return nil }
 	many := func(context.Context, []*pubsub.Message) error { return nil }
 	for name, subscribe := range map[string]func(*pubsub.Client) *pubsub.Subscription{

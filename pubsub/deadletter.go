@@ -45,22 +45,22 @@ type DeadLetter struct {
 func defaultDeadLetter(topic, name string) string { return topic + ".dead-letter." + name }
 
 // deadLetterOf reads what deadLetter wrote, nil where there is nothing.
-func deadLetterOf(attrs map[string]string) *DeadLetter {
-	if attrs[attrDeadTopic] == "" {
+func deadLetterOf(attrs driver.Attributes) *DeadLetter {
+	if attrs.Get(attrDeadTopic) == "" {
 		return nil
 	}
 	l := &DeadLetter{
-		Topic:        text(attrs[attrDeadTopic], maxTopicLength),
-		Subscription: text(attrs[attrDeadSubscription], maxNameLength),
-		Reason:       text(attrs[attrDeadReason], maxNameLength),
-		Class:        text(attrs[attrDeadClass], maxNameLength),
-		Error:        text(attrs[attrDeadError], maxErrorText),
-		Position:     text(attrs[attrDeadPosition], maxNameLength),
+		Topic:        text(attrs.Get(attrDeadTopic), maxTopicLength),
+		Subscription: text(attrs.Get(attrDeadSubscription), maxNameLength),
+		Reason:       text(attrs.Get(attrDeadReason), maxNameLength),
+		Class:        text(attrs.Get(attrDeadClass), maxNameLength),
+		Error:        text(attrs.Get(attrDeadError), maxErrorText),
+		Position:     text(attrs.Get(attrDeadPosition), maxNameLength),
 	}
 	// What a stranger wrote wrongly stays zero.
-	l.Attempts, _ = strconv.Atoi(attrs[attrDeadAttempts])
-	l.Time, _ = time.Parse(time.RFC3339Nano, attrs[attrDeadTime])
-	l.FirstFailed, _ = time.Parse(time.RFC3339Nano, attrs[attrDeadFirst])
+	l.Attempts, _ = strconv.Atoi(attrs.Get(attrDeadAttempts))
+	l.Time, _ = time.Parse(time.RFC3339Nano, attrs.Get(attrDeadTime))
+	l.FirstFailed, _ = time.Parse(time.RFC3339Nano, attrs.Get(attrDeadFirst))
 	return l
 }
 
@@ -124,22 +124,19 @@ func (s *Subscription) storeDeadLetter(ctx context.Context, it *item) error {
 func (s *Subscription) deadLetter(it *item) driver.Message {
 	attrs := identified(it)
 	// A letter begins anew, whoever handles it.
-	for _, k := range []string{attrMovedAttempts, attrMovedNotBefore, attrMovedFirst} {
-		delete(attrs, k)
-	}
-	attrs[attrDeadTopic] = s.topic
-	attrs[attrDeadSubscription] = s.name
-	attrs[attrDeadReason] = it.dead.reason
-	attrs[attrDeadError] = errorText(it.dead.err)
-	attrs[attrDeadAttempts] = strconv.Itoa(it.dead.attempts)
-	delete(attrs, attrDeadClass) // it may have died before
-	delete(attrs, attrDeadFirst)
-	setIf(attrs, attrDeadClass, it.dead.class)
+	attrs.Delete(attrMovedAttempts, attrMovedNotBefore, attrMovedFirst)
+	attrs.Set(attrDeadTopic, s.topic)
+	attrs.Set(attrDeadSubscription, s.name)
+	attrs.Set(attrDeadReason, it.dead.reason)
+	attrs.Set(attrDeadError, errorText(it.dead.err))
+	attrs.Set(attrDeadAttempts, strconv.Itoa(it.dead.attempts))
+	attrs.Delete(attrDeadClass, attrDeadFirst, attrDeadPosition) // it may have died before
+	attrs = appendIf(attrs, attrDeadClass, it.dead.class)
 	if !it.failed.IsZero() {
-		attrs[attrDeadFirst] = it.failed.UTC().Format(time.RFC3339Nano)
+		attrs.Set(attrDeadFirst, it.failed.UTC().Format(time.RFC3339Nano))
 	}
-	attrs[attrDeadTime] = time.Now().UTC().Format(time.RFC3339Nano)
-	setIf(attrs, attrDeadPosition, text(it.d.Position, maxNameLength))
+	attrs.Set(attrDeadTime, time.Now().UTC().Format(time.RFC3339Nano))
+	attrs = appendIf(attrs, attrDeadPosition, text(it.d.Position, maxNameLength))
 	return driver.Message{
 		// The same delivery buried twice is one letter to a broker that deduplicates; the same message, published
 		// again and buried again, is another.

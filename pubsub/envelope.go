@@ -31,30 +31,36 @@ const (
 
 // encode puts a prepared message into its envelope.
 func encode(m *Message) driver.Message {
-	attrs := make(map[string]string, 9+len(m.Trace)+len(m.Metadata))
-	for k, v := range m.Metadata {
-		attrs[k] = v
-	}
+	as := make(driver.Attributes, 0, 10+len(m.Trace)+len(m.Metadata))
+	as = append(as,
+		driver.Attribute{Name: attrSpecVersion, Value: specVersion},
+		driver.Attribute{Name: attrID, Value: m.ID},
+		driver.Attribute{Name: attrSource, Value: m.Source},
+		driver.Attribute{Name: attrType, Value: m.Type},
+		driver.Attribute{Name: attrTime, Value: m.Time.Format(time.RFC3339Nano)},
+		driver.Attribute{Name: attrCorrelation, Value: m.CorrelationID},
+	)
+	as = appendIf(as, attrKey, m.Key)
+	as = appendIf(as, attrSchema, m.Schema)
+	as = appendIf(as, attrContentType, m.ContentType)
+	as = appendIf(as, attrCausation, m.CausationID)
+	// Before the metadata: the first of a name counts.
 	for k, v := range m.Trace {
-		attrs[k] = v
+		as = append(as, driver.Attribute{Name: k, Value: v})
 	}
-	attrs[attrSpecVersion] = specVersion
-	attrs[attrID] = m.ID
-	attrs[attrSource] = m.Source
-	attrs[attrType] = m.Type
-	attrs[attrTime] = m.Time.Format(time.RFC3339Nano)
-	attrs[attrCorrelation] = m.CorrelationID
-	setIf(attrs, attrKey, m.Key)
-	setIf(attrs, attrSchema, m.Schema)
-	setIf(attrs, attrContentType, m.ContentType)
-	setIf(attrs, attrCausation, m.CausationID)
-	return driver.Message{ID: m.ID, Key: m.Key, Attributes: attrs, Data: m.Data}
+	for k, v := range m.Metadata {
+		if _, taken := m.Trace[k]; !taken {
+			as = append(as, driver.Attribute{Name: k, Value: v})
+		}
+	}
+	return driver.Message{ID: m.ID, Key: m.Key, Attributes: as, Data: m.Data}
 }
 
-func setIf(attrs map[string]string, k, v string) {
-	if v != "" {
-		attrs[k] = v
+func appendIf(as driver.Attributes, name, value string) driver.Attributes {
+	if value == "" {
+		return as
 	}
+	return append(as, driver.Attribute{Name: name, Value: value})
 }
 
 // decode reads the envelope of whatever arrived. It cannot fail: a stranger's message, without attributes or with
@@ -62,14 +68,14 @@ func setIf(attrs map[string]string, k, v string) {
 // may pass on what it got.
 func decode(topic, subscription string, d *driver.Delivery, traceFields []string) *Message {
 	m := &Message{
-		ID:           text(d.Attributes[attrID], maxNameLength),
+		ID:           text(d.Attributes.Get(attrID), maxNameLength),
 		Key:          text(keyOf(d), MaxKeyLength),
-		Type:         text(d.Attributes[attrType], maxNameLength),
-		Source:       text(d.Attributes[attrSource], maxNameLength),
-		Schema:       text(d.Attributes[attrSchema], maxNameLength),
-		ContentType:  text(d.Attributes[attrContentType], maxNameLength),
+		Type:         text(d.Attributes.Get(attrType), maxNameLength),
+		Source:       text(d.Attributes.Get(attrSource), maxNameLength),
+		Schema:       text(d.Attributes.Get(attrSchema), maxNameLength),
+		ContentType:  text(d.Attributes.Get(attrContentType), maxNameLength),
 		Time:         timeOf(d),
-		CausationID:  causeOf(d.Attributes[attrCausation]),
+		CausationID:  causeOf(d.Attributes.Get(attrCausation)),
 		Trace:        make(map[string]string, len(traceFields)),
 		Data:         d.Data,
 		Topic:        topic,
@@ -80,9 +86,9 @@ func decode(topic, subscription string, d *driver.Delivery, traceFields []string
 	if m.ID == "" {
 		m.ID = strangerID(d)
 	}
-	m.CorrelationID = correlationOf(d.Attributes[attrCorrelation], m.ID)
+	m.CorrelationID = correlationOf(d.Attributes.Get(attrCorrelation), m.ID)
 	for _, f := range traceFields {
-		if v := text(d.Attributes[f], maxValueLength); v != "" {
+		if v := text(d.Attributes.Get(f), maxValueLength); v != "" {
 			m.Trace[f] = v
 		}
 	}
@@ -92,14 +98,14 @@ func decode(topic, subscription string, d *driver.Delivery, traceFields []string
 
 func metadataOf(d *driver.Delivery, trace map[string]string) map[string]string {
 	var md map[string]string
-	for k, v := range d.Attributes {
-		if _, isTrace := trace[k]; isTrace || reserved(k) || checkAttribute("", k, v) != nil {
+	for _, a := range slices.Backward(d.Attributes) { // the first of a name counts
+		if _, isTrace := trace[a.Name]; isTrace || reserved(a.Name) || checkAttribute("", a.Name, a.Value) != nil {
 			continue
 		}
 		if md == nil {
 			md = make(map[string]string)
 		}
-		md[k] = v
+		md[a.Name] = a.Value
 	}
 	return bounded(md)
 }
@@ -125,11 +131,11 @@ func keyOf(d *driver.Delivery) string {
 	if d.Key != "" {
 		return d.Key
 	}
-	return d.Attributes[attrKey]
+	return d.Attributes.Get(attrKey)
 }
 
 func timeOf(d *driver.Delivery) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, d.Attributes[attrTime]); err == nil && sendable(t) {
+	if t, err := time.Parse(time.RFC3339Nano, d.Attributes.Get(attrTime)); err == nil && sendable(t) {
 		return t.UTC()
 	}
 	return d.Published

@@ -2,8 +2,8 @@ package pubsub
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,11 +24,12 @@ func TestEnvelope(t *testing.T) {
 		Trace: map[string]string{"traceparent": "t", "tracestate": "s"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
 	}
 	got := encode(m)
-	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: map[string]string{
+	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: driver.AttributesOf(map[string]string{
 		"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/orders", "ce-type": "shop.order", "ce-time": "2026-01-02T03:04:05.000000006Z",
 		"ce-partitionkey": "k", "content-type": "application/json", "ce-dataschema": "https://example.com/order/2", "traceparent": "t", "tracestate": "s",
 		"ce-correlationid": "c", "ce-causationid": "b", "user": "u",
-	}}
+	})}
+	got.Attributes = driver.AttributesOf(got.Attributes.Map()) // in order
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("encode = %+v,\nwant %+v", got, want)
 	}
@@ -43,7 +44,7 @@ func TestDecodeKeepsNoHostileCause(t *testing.T) {
 	for _, cause := range []string{
 		"", "a b", `x"y`, "a\tb", "\xff\xfe", "abc\r\nX-Evil: 1", strings.Repeat("a", 129), strings.Repeat("a", 64<<10),
 	} {
-		d := &driver.Delivery{Message: driver.Message{Attributes: map[string]string{"ce-id": "1", "ce-causationid": cause}}}
+		d := &driver.Delivery{Message: driver.Message{Attributes: driver.AttributesOf(map[string]string{"ce-id": "1", "ce-causationid": cause})}}
 		if got := decode("orders", "stock", d, nil).CausationID; got != "" {
 			t.Errorf("the cause %.20q came as %.20q, want none", cause, got)
 		}
@@ -56,7 +57,7 @@ func TestDecodeGivesAStrangersMessageOneCorrelationID(t *testing.T) {
 		"orders/1":               "6a41069c-39ec-5b85-857a-84bd467d74ca",
 		strings.Repeat("a", 129): "",
 	} {
-		d := &driver.Delivery{Message: driver.Message{Attributes: map[string]string{"ce-id": id, "ce-correlationid": "a b"}}}
+		d := &driver.Delivery{Message: driver.Message{Attributes: driver.AttributesOf(map[string]string{"ce-id": id, "ce-correlationid": "a b"})}}
 		first, again := decode("orders", "stock", d, nil), decode("orders", "stock", d, nil)
 		got := first.CorrelationID
 		if !correlation.Valid(got) || got != again.CorrelationID || want != "" && got != want {
@@ -73,7 +74,7 @@ func TestDecodeBoundsMetadata(t *testing.T) {
 		for i := range tt.n {
 			attrs[fmt.Sprintf("a%05d", i)] = strings.Repeat("x", tt.size)
 		}
-		m := decode("orders", "stock", &driver.Delivery{Message: driver.Message{Attributes: attrs}}, traceFields())
+		m := decode("orders", "stock", &driver.Delivery{Message: driver.Message{Attributes: driver.AttributesOf(attrs)}}, traceFields())
 		if len(m.Metadata) != tt.want {
 			t.Errorf("%d of %d attributes of %d bytes, want %d", len(m.Metadata), tt.n, tt.size, tt.want)
 		}
@@ -96,10 +97,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add("Content-Type", "text/plain", "ce-time", "9999-12-31T23:59:59-23:59", strings.Repeat("k", 2000), "S\n1", []byte("x"))
 	f.Add("mainstay-dead-letter-topic", "orders", "mainstay-dead-letter-attempts", "many", "", strings.Repeat("p", 300), []byte("x"))
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, key, position string, data []byte) {
-		attrs := map[string]string{k1: v1, k2: v2}
-		d := &driver.Delivery{Message: driver.Message{Key: key, Attributes: maps.Clone(attrs), Data: data}, Position: position}
+		attrs := driver.Attributes{{Name: k1, Value: v1}, {Name: k2, Value: v2}}
+		d := &driver.Delivery{Message: driver.Message{Key: key, Attributes: slices.Clone(attrs), Data: data}, Position: position}
 		m := decode("orders", "stock", d, traceFields())
-		if !maps.Equal(d.Attributes, attrs) {
+		if !slices.Equal(d.Attributes, attrs) {
 			t.Errorf("decode changed the delivery to %q", d.Attributes)
 		}
 		if m.ID == "" || !correlation.Valid(m.CorrelationID) || m.Attempt != 1 || string(m.Data) != string(data) {

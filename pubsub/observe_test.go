@@ -194,9 +194,9 @@ func TestHostileCorrelationIDCannotBreakAnOutgoingCall(t *testing.T) {
 		handled <- err
 		return errors.New("log me")
 	}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 1}}))
-	err := mem.Publish(t.Context(), "orders", []driver.Message{{Attributes: map[string]string{
+	err := mem.Publish(t.Context(), "orders", []driver.Message{{Attributes: driver.AttributesOf(map[string]string{
 		"ce-correlationid": evil, "ce-id": "m-1", "user": evil, "X-Evil": "2", "traceparent": evil,
-	}}})
+	})}})
 	if err != nil {
 		t.Fatal(err)
 	}

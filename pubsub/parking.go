@@ -3,7 +3,6 @@ package pubsub
 import (
 	"container/heap"
 	"context"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -18,18 +17,18 @@ const maxToldAttempts = 1_000_000
 // does a time that is farther away than this subscription ever waits.
 func (s *Subscription) recall(it *item, now time.Time) {
 	attrs := it.d.Attributes
-	if attrs[attrMovedAttempts] == "" && attrs[attrMovedNotBefore] == "" && attrs[attrMovedFirst] == "" {
+	if attrs.Get(attrMovedAttempts) == "" && attrs.Get(attrMovedNotBefore) == "" && attrs.Get(attrMovedFirst) == "" {
 		return // as nearly all do: errors of parsers cost more than the rest
 	}
-	if n, err := strconv.Atoi(attrs[attrMovedAttempts]); err == nil && 0 < n && n <= maxToldAttempts {
+	if n, err := strconv.Atoi(attrs.Get(attrMovedAttempts)); err == nil && 0 < n && n <= maxToldAttempts {
 		// Whatever the broker says: it counts also the deliveries that came too early.
 		it.failures, it.m.Attempt = n, n+1
 	}
-	if t, err := time.Parse(time.RFC3339Nano, attrs[attrMovedFirst]); err == nil && !t.After(now) {
+	if t, err := time.Parse(time.RFC3339Nano, attrs.Get(attrMovedFirst)); err == nil && !t.After(now) {
 		it.failed = t
 	}
 	latest := now.Add(max(s.o.Retry.MaxBackoff, maxRetryAfter))
-	if t, err := time.Parse(time.RFC3339Nano, attrs[attrMovedNotBefore]); err == nil && !t.After(latest) {
+	if t, err := time.Parse(time.RFC3339Nano, attrs.Get(attrMovedNotBefore)); err == nil && !t.After(latest) {
 		it.due = t
 	}
 }
@@ -105,21 +104,22 @@ func (s *Subscription) move(ctx context.Context, it *item) result {
 // moved returns the original, untouched, with attributes that say what it has behind it.
 func (s *Subscription) moved(it *item) driver.Message {
 	attrs := identified(it)
-	attrs[attrMovedAttempts] = strconv.Itoa(it.failures)
-	attrs[attrMovedNotBefore] = it.due.UTC().Format(time.RFC3339Nano)
-	attrs[attrMovedFirst] = it.failed.UTC().Format(time.RFC3339Nano)
+	attrs.Set(attrMovedAttempts, strconv.Itoa(it.failures))
+	attrs.Set(attrMovedNotBefore, it.due.UTC().Format(time.RFC3339Nano))
+	attrs.Set(attrMovedFirst, it.failed.UTC().Format(time.RFC3339Nano))
 	return driver.Message{ID: it.m.ID, Key: it.m.Key, Attributes: attrs, Data: it.d.Data}
 }
 
 // identified returns a copy of it's attributes with the identity that the handler saw, which a stranger's message does
 // not bring along.
-func identified(it *item) map[string]string {
-	attrs := make(map[string]string, len(it.d.Attributes)+11)
-	maps.Copy(attrs, it.d.Attributes)
-	attrs[attrID] = it.m.ID
-	attrs[attrCorrelation] = it.m.CorrelationID
-	delete(attrs, attrCausation) // what is hostile stays out
-	setIf(attrs, attrCausation, it.m.CausationID)
-	setIf(attrs, attrKey, it.m.Key)
+func identified(it *item) driver.Attributes {
+	attrs := append(make(driver.Attributes, 0, len(it.d.Attributes)+12), it.d.Attributes...)
+	attrs.Set(attrID, it.m.ID)
+	attrs.Set(attrCorrelation, it.m.CorrelationID)
+	attrs.Delete(attrCausation) // what is hostile stays out
+	attrs = appendIf(attrs, attrCausation, it.m.CausationID)
+	if it.m.Key != "" {
+		attrs.Set(attrKey, it.m.Key)
+	}
 	return attrs
 }

@@ -23,7 +23,7 @@ type movers struct {
 }
 
 func (b *movers) Redeliver(ctx context.Context, topic, name string, ms []driver.Message, delay time.Duration) error {
-	b.tell.note("%s %s after %v", name, ms[0].Attributes["ce-id"], delay)
+	b.tell.note("%s %s after %v", name, ms[0].Attributes.Get("ce-id"), delay)
 	switch {
 	case b.err != nil:
 		return b.err
@@ -221,7 +221,7 @@ func TestWhatAMessageClaimsIsBounded(t *testing.T) {
 				_, j, stop := parking(t, broker, pubsub.SubscriptionOptions{})
 				defer stop()
 				tt.attrs["ce-id"] = "m"
-				if err := broker.Publish(t.Context(), "orders", []driver.Message{{Key: "k", Attributes: tt.attrs}}); err != nil {
+				if err := broker.Publish(t.Context(), "orders", []driver.Message{{Key: "k", Attributes: driver.AttributesOf(tt.attrs)}}); err != nil {
 					t.Fatal(err)
 				}
 				pass(24 * time.Hour)
@@ -239,9 +239,9 @@ func TestEarlyMessageHoldsUpNoKey(t *testing.T) {
 		broker := &mempubsub.Broker{}
 		b, j, stop := parking(t, broker, pubsub.SubscriptionOptions{})
 		defer stop()
-		early := driver.Message{Key: "k", Attributes: map[string]string{
+		early := driver.Message{Key: "k", Attributes: driver.AttributesOf(map[string]string{
 			"ce-id": "early", "mainstay-attempts": "1", "mainstay-not-before": time.Now().Add(5 * time.Minute).Format(time.RFC3339Nano),
-		}}
+		})}
 		if err := broker.Publish(t.Context(), "orders", []driver.Message{early}); err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,9 @@ func traceOf(ctx context.Context, given map[string]string, p propagation.TextMap
 		sieved := traceCarrier{}
 		p.Inject(p.Extract(context.Background(), traceCarrier(given)), sieved)
 		delete(given, attrBaggage)
-		setIf(given, attrBaggage, sieved[attrBaggage])
+		if let := sieved[attrBaggage]; let != "" {
+			given[attrBaggage] = let
+		}
 	}
 	return given
 }

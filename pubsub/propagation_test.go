@@ -90,12 +90,12 @@ func TestBaggageLeavesOnlyAsThePropagatorSays(t *testing.T) {
 				if err != nil || len(ds) != 1 {
 					t.Fatalf("Receive = %v, %v; want one message", ds, err)
 				}
-				for k, v := range ds[0].Attributes {
+				for k, v := range ds[0].Attributes.Map() {
 					if k == "baggage" && v != tt.want || k != "baggage" && strings.Contains(v, "4711") {
 						t.Errorf("sent %s = %q, want no baggage but %q", k, v, tt.want)
 					}
 				}
-				if got := ds[0].Attributes["baggage"]; got != tt.want {
+				if got := ds[0].Attributes.Get("baggage"); got != tt.want {
 					t.Errorf("sent the baggage %q, want %q", got, tt.want)
 				}
 			}

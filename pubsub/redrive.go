@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -219,8 +219,8 @@ func (r *redrive) origin(l *DeadLetter) (Origin, bool) {
 }
 
 // deathsOf reads what Redrive wrote. What a stranger wrote wrongly counts as none.
-func deathsOf(attrs map[string]string) int {
-	n, err := strconv.Atoi(attrs[attrDeaths])
+func deathsOf(attrs driver.Attributes) int {
+	n, err := strconv.Atoi(attrs.Get(attrDeaths))
 	if err != nil || n < 0 || n == math.MaxInt {
 		return 0
 	}
@@ -266,14 +266,12 @@ func (r *redrive) putBack(ctx context.Context, d *driver.Delivery, m *Message, t
 }
 
 // revived returns a letter's attributes without those of its death.
-func revived(attrs map[string]string, deaths int) map[string]string {
-	attrs = maps.Clone(attrs)
-	for _, k := range []string{
+func revived(attrs driver.Attributes, deaths int) driver.Attributes {
+	attrs = slices.Clone(attrs)
+	attrs.Delete(
 		attrDeadTopic, attrDeadSubscription, attrDeadReason, attrDeadError, attrDeadAttempts, attrDeadTime,
 		attrDeadPosition, attrDeadClass, attrDeadFirst, attrMovedAttempts, attrMovedNotBefore, attrMovedFirst,
-	} {
-		delete(attrs, k)
-	}
-	attrs[attrDeaths] = strconv.Itoa(deaths)
+	)
+	attrs.Set(attrDeaths, strconv.Itoa(deaths))
 	return attrs
 }

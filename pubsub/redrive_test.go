@@ -208,9 +208,9 @@ func TestRedriveLoopGuard(t *testing.T) {
 
 func TestRedriveLeavesWhatItCannotTrust(t *testing.T) {
 	letter := func(id string, attrs ...string) driver.Message {
-		m := driver.Message{ID: id, Attributes: map[string]string{"ce-id": id}}
+		m := driver.Message{ID: id, Attributes: driver.AttributesOf(map[string]string{"ce-id": id})}
 		for i := 0; i < len(attrs); i += 2 {
-			m.Attributes["mainstay-dead-letter-"+attrs[i]] = attrs[i+1]
+			m.Attributes.Set("mainstay-dead-letter-"+attrs[i], attrs[i+1])
 		}
 		return m
 	}
@@ -223,7 +223,7 @@ func TestRedriveLeavesWhatItCannotTrust(t *testing.T) {
 		letter("good", "topic", "orders", "subscription", "billing", "attempts", "many", "time", "now"),
 		letter("shared", "topic", "orders", "subscription", "shipping"),
 	}
-	letters[5].Attributes["mainstay-deaths"] = "-9223372036854775808"
+	letters[5].Attributes.Set("mainstay-deaths", "-9223372036854775808")
 	for _, test := range []struct {
 		name    string
 		origins []pubsub.Origin
@@ -270,7 +270,7 @@ func TestRedriveTakesDeathAwayAndCountsIt(t *testing.T) {
 			} {
 				attrs["mainstay-dead-letter-"+k] = v
 			}
-			if err := broker.Publish(t.Context(), deadOrders, []driver.Message{{ID: "1@1", Attributes: attrs}}); err != nil {
+			if err := broker.Publish(t.Context(), deadOrders, []driver.Message{{ID: "1@1", Attributes: driver.AttributesOf(attrs)}}); err != nil {
 				t.Fatal(err)
 			}
 			b.redrive(nil, pubsub.RedriveResult{Seen: 1, Redriven: 1})
@@ -285,7 +285,7 @@ func TestRedriveTakesDeathAwayAndCountsIt(t *testing.T) {
 			if deaths == "2" {
 				want["mainstay-deaths"] = "3"
 			}
-			if err != nil || !maps.Equal(ds[0].Attributes, want) || ds[0].ID != "1" {
+			if err != nil || !maps.Equal(ds[0].Attributes.Map(), want) || ds[0].ID != "1" {
 				t.Errorf("deaths %q: received %q with %v, %v, want 1 with %v", deaths, ds[0].ID, ds[0].Attributes, err, want)
 			}
 		})
@@ -314,7 +314,7 @@ func (u *undertaker) Redeliver(ctx context.Context, topic, name string, ms []dri
 
 func (u *undertaker) Remove(ctx context.Context, topic string, ds []*driver.Delivery) error {
 	if u.remove != nil {
-		if err := u.remove(ds[0].Attributes["ce-id"]); err != nil {
+		if err := u.remove(ds[0].Attributes.Get("ce-id")); err != nil {
 			return err
 		}
 	}
@@ -468,10 +468,10 @@ func FuzzRedrive(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		letter := driver.Message{ID: id, Key: key, Attributes: map[string]string{
+		letter := driver.Message{ID: id, Key: key, Attributes: driver.AttributesOf(map[string]string{
 			"ce-id": id, "mainstay-dead-letter-topic": topic, "mainstay-dead-letter-subscription": subscription,
 			"mainstay-deaths": deaths,
-		}}
+		})}
 		if err := broker.Publish(t.Context(), deadOrders, []driver.Message{letter}); err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func (b *seat) give(names ...string) []*driver.Delivery {
 	var ds []*driver.Delivery
 	for _, n := range names {
 		key, id, _ := strings.Cut(n, " ")
-		ds = append(ds, &driver.Delivery{Message: driver.Message{Key: key, Attributes: map[string]string{"ce-id": id}}})
+		ds = append(ds, &driver.Delivery{Message: driver.Message{Key: key, Attributes: driver.AttributesOf(map[string]string{"ce-id": id})}})
 	}
 	b.feed <- ds
 	return ds
@@ -72,7 +72,7 @@ func (s *seatSub) Receive(ctx context.Context, _ int) ([]*driver.Delivery, error
 
 func (s *seatSub) note(what string, ds []*driver.Delivery) {
 	for _, d := range ds {
-		s.b.settled.note("%s %s", what, d.Attributes["ce-id"])
+		s.b.settled.note("%s %s", what, d.Attributes.Get("ce-id"))
 	}
 }
 
@@ -218,8 +218,8 @@ func TestRevoke(t *testing.T) {
 				time.Sleep(time.Second) // the loop hears of it before it has the deliveries
 			}
 			ds = []*driver.Delivery{
-				{Message: driver.Message{Key: "k", Attributes: map[string]string{"ce-id": "1"}}},
-				{Message: driver.Message{Key: "k", Attributes: map[string]string{"ce-id": "2"}}},
+				{Message: driver.Message{Key: "k", Attributes: driver.AttributesOf(map[string]string{"ce-id": "1"})}},
+				{Message: driver.Message{Key: "k", Attributes: driver.AttributesOf(map[string]string{"ce-id": "2"})}},
 			}
 			e.feed <- ds
 			pass(time.Minute)

@@ -265,8 +265,8 @@ type sizeLimit struct {
 func (b sizeLimit) Publish(ctx context.Context, topic string, ms []driver.Message) error {
 	for _, m := range ms {
 		n := len(m.Data)
-		for k, v := range m.Attributes {
-			n += len(k) + len(v)
+		for _, a := range m.Attributes {
+			n += len(a.Name) + len(a.Value)
 		}
 		if n > b.limit {
 			return &driver.TooLargeError{Bytes: n, Limit: b.limit}

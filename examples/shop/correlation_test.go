@@ -280,9 +280,9 @@ func TestHostileCorrelationID(t *testing.T) {
 		done <- err
 		return fmt.Errorf("no such user: %s", m.Metadata["note"])
 	}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 1}}))
-	err := h.broker.Publish(t.Context(), "noted", []driver.Message{{Attributes: map[string]string{
+	err := h.broker.Publish(t.Context(), "noted", []driver.Message{{Attributes: driver.AttributesOf(map[string]string{
 		"ce-correlationid": hostile, "ce-id": "m-1\r\nX-Evil: 1", "traceparent": hostile, "note": hostile,
-	}}})
+	})}})
 	if err != nil {
 		t.Fatal(err)
 	}

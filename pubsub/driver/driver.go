@@ -16,10 +16,10 @@ import (
 // Message is what travels: a payload and its attributes, names in lower case ("ce-id", "ce-type", "content-type",
 // "traceparent", …). An adapter carries every attribute, in its broker's own binding (Kafka writes "ce_id").
 type Message struct {
-	ID         string            // what brokers that deduplicate do so by, within one topic; adapters need not deliver it
-	Key        string            // orders messages; "" for none
-	Attributes map[string]string // read-only to the adapter
-	Data       []byte            // read-only to the adapter
+	ID         string     // what brokers that deduplicate do so by, within one topic; adapters need not deliver it
+	Key        string     // orders messages; "" for none
+	Attributes Attributes // read-only to the adapter, which may keep them
+	Data       []byte     // read-only to the adapter, until Publish returns
 }
 
 // Delivery is one message as received, leased to this subscription until it is acknowledged, released, or the lease

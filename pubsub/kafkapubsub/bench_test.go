@@ -99,9 +99,9 @@ func BenchmarkAdapter(b *testing.B) {
 	}()
 	ms := make([]driver.Message, benchBatch)
 	for i := range ms {
-		ms[i] = driver.Message{Key: fmt.Sprint(i % benchKeys), Data: make([]byte, benchBytes), Attributes: map[string]string{
+		ms[i] = driver.Message{Key: fmt.Sprint(i % benchKeys), Data: make([]byte, benchBytes), Attributes: driver.AttributesOf(map[string]string{
 			"ce-specversion": "1.0", "ce-id": fmt.Sprint(i), "ce-source": "/bench", "ce-type": "bench",
-		}}
+		})}
 	}
 	publish := func() error { return broker.Publish(b.Context(), "bench", ms) }
 	receive := func() (int, error) {

@@ -18,8 +18,8 @@ const (
 // record returns m as a record that shares no memory with it.
 func record(topic string, m driver.Message) *kgo.Record {
 	size := len(m.Key) + len(m.Data)
-	for k, v := range m.Attributes {
-		size += len(k) + len(v)
+	for _, at := range m.Attributes {
+		size += len(at.Name) + len(at.Value)
 	}
 	a := arena{buf: make([]byte, 0, size)}
 	r := &kgo.Record{Topic: topic, Headers: make([]kgo.RecordHeader, 0, len(m.Attributes))}
@@ -31,11 +31,12 @@ func record(topic string, m driver.Message) *kgo.Record {
 		a.buf = append(a.buf, m.Data...)
 		r.Value = a.buf[start:len(a.buf):len(a.buf)]
 	}
-	for k, v := range m.Attributes {
-		if rest, ok := strings.CutPrefix(k, attrPrefix); ok {
-			k = headerPrefix + rest
+	for _, at := range m.Attributes {
+		name := at.Name
+		if rest, ok := strings.CutPrefix(name, attrPrefix); ok {
+			name = headerPrefix + rest
 		}
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: a.add(v)})
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: a.add(at.Value)})
 	}
 	return r
 }
@@ -50,16 +51,14 @@ func (a *arena) add(s string) []byte {
 }
 
 // attributes reads headers. Of one name, upper case or lower, the first counts.
-func attributes(hs []kgo.RecordHeader) map[string]string {
-	attrs := make(map[string]string, len(hs))
+func attributes(hs []kgo.RecordHeader) driver.Attributes {
+	attrs := make(driver.Attributes, 0, len(hs))
 	for _, h := range hs {
 		name := strings.ToLower(h.Key)
 		if rest, ok := strings.CutPrefix(name, headerPrefix); ok {
 			name = attrPrefix + rest
 		}
-		if _, taken := attrs[name]; !taken {
-			attrs[name] = string(h.Value)
-		}
+		attrs = append(attrs, driver.Attribute{Name: name, Value: string(h.Value)})
 	}
 	return attrs
 }

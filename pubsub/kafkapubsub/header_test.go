@@ -3,6 +3,7 @@ package kafkapubsub
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 func TestRecordIsInTheCloudEventsBinding(t *testing.T) {
 	m := driver.Message{
 		Key: "k", Data: []byte("{}"),
-		Attributes: map[string]string{"ce-id": "1", "content-type": "application/json", "traceparent": "00-1-2-01"},
+		Attributes: driver.AttributesOf(map[string]string{"ce-id": "1", "content-type": "application/json", "traceparent": "00-1-2-01"}),
 	}
 	r := record("orders", m)
 	got := map[string]string{}
@@ -41,14 +42,14 @@ func FuzzAttributes(f *testing.F) {
 	f.Add("content-type", []byte("\xff\x00"), "", []byte(nil))
 	f.Fuzz(func(t *testing.T, k1 string, v1 []byte, k2 string, v2 []byte) {
 		attrs := attributes([]kgo.RecordHeader{{Key: k1, Value: v1}, {Key: k2, Value: v2}})
-		for k := range attrs {
-			if k != strings.ToLower(k) || strings.HasPrefix(k, headerPrefix) {
-				t.Errorf("attribute %q, want lower case and no ce_", k)
+		for _, a := range attrs {
+			if a.Name != strings.ToLower(a.Name) || strings.HasPrefix(a.Name, headerPrefix) {
+				t.Errorf("attribute %q, want lower case and no ce_", a.Name)
 			}
 		}
 		// What was read is read the same after it was written.
 		r := record("t", driver.Message{Attributes: attrs, Data: v1})
-		if again := attributes(r.Headers); !maps.Equal(again, attrs) {
+		if again := attributes(r.Headers); !slices.Equal(again, attrs) {
 			t.Errorf("read %q, written and read again %q", attrs, again)
 		}
 		if !bytes.Equal(r.Value, v1) {

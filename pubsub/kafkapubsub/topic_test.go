@@ -74,7 +74,7 @@ func TestSizeIsTheClients(t *testing.T) {
 	const limit = 10_000
 	cl := newKafka(t, seeds, kgo.ProducerBatchMaxBytes(limit))
 	b := kafkapubsub.New(cl, nil)
-	m := driver.Message{Key: "k", Attributes: map[string]string{"ce-id": "1", "user": "Größe"}}
+	m := driver.Message{Key: "k", Attributes: driver.AttributesOf(map[string]string{"ce-id": "1", "user": "Größe"})}
 	m.Data = make([]byte, limit)
 	err := b.Publish(t.Context(), "a", []driver.Message{m})
 	tooLarge, ok := errors.AsType[*driver.TooLargeError](err)

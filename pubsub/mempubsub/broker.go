@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -156,7 +155,6 @@ type stored struct {
 }
 
 func newStored(topic string, seq uint64, m driver.Message, now time.Time) *stored {
-	m.Attributes = maps.Clone(m.Attributes)
 	m.Data = slices.Clone(m.Data)
 	return &stored{Message: m, seq: seq, position: fmt.Sprintf("%s/%d", topic, seq), published: now}
 }

@@ -95,7 +95,7 @@ func TestRedeliver(t *testing.T) {
 	b := natspubsub.New(js, nil)
 	t.Run("ReachesOneSubscriptionAloneAndIsNoCopy", func(t *testing.T) {
 		stock, bill := open(t, b, "orders", "stock.eu", time.Minute), open(t, b, "orders", "stock", time.Minute)
-		m := driver.Message{ID: "1", Attributes: map[string]string{"ce-id": "1"}, Data: []byte("1")}
+		m := driver.Message{ID: "1", Attributes: driver.AttributesOf(map[string]string{"ce-id": "1"}), Data: []byte("1")}
 		if err := b.Publish(t.Context(), "orders", []driver.Message{m}); err != nil {
 			t.Fatal(err)
 		}

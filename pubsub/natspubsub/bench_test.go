@@ -130,7 +130,7 @@ func adapterThroughput(b *testing.B, attrs map[string]string) {
 		ms := make([]driver.Message, min(left, benchWindow))
 		for i := range ms {
 			ids++
-			ms[i] = driver.Message{ID: fmt.Sprint(ids), Attributes: attrs, Data: benchData}
+			ms[i] = driver.Message{ID: fmt.Sprint(ids), Attributes: driver.AttributesOf(attrs), Data: benchData}
 		}
 		if err := broker.Publish(b.Context(), "orders", ms); err != nil {
 			b.Fatal(err)

@@ -23,33 +23,34 @@ func encodeHeader(m driver.Message) nats.Header {
 	h := make(nats.Header, len(m.Attributes)+1)
 	// One array for all values: each name has one.
 	values := make([]string, 0, len(m.Attributes))
-	for k, v := range m.Attributes {
-		if !raw(k) {
+	for _, a := range m.Attributes {
+		v := a.Value
+		if !raw(a.Name) {
 			v = escape(v)
 		}
 		values = append(values, v)
-		h[k] = values[len(values)-1 : len(values) : len(values)]
+		h[a.Name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return h
 }
 
 // decodeHeader returns the attributes of a message, less what the server or its clients put there. The first value of
 // a name counts, and one in lower case before others.
-func decodeHeader(h nats.Header) map[string]string {
-	attrs := make(map[string]string, len(h))
+func decodeHeader(h nats.Header) driver.Attributes {
+	attrs := make(driver.Attributes, 0, len(h))
 	for k, vs := range h {
 		name := strings.ToLower(k)
 		if len(vs) == 0 || strings.HasPrefix(name, "nats-") {
 			continue
 		}
-		if _, taken := attrs[name]; taken && name != k {
+		if _, taken := h[name]; taken && name != k {
 			continue
 		}
 		v := vs[0]
 		if !raw(name) {
 			v = unescape(v)
 		}
-		attrs[name] = v
+		attrs = append(attrs, driver.Attribute{Name: name, Value: v})
 	}
 	return attrs
 }

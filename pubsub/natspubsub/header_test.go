@@ -23,17 +23,17 @@ func TestHeaderBinding(t *testing.T) {
 		"~!#$&'()*+,-./:;=?": "~!#$&'()*+,-./:;=?",
 	}
 	for in, want := range tests {
-		h := encodeHeader(driver.Message{Attributes: map[string]string{"ce-id": in}})
+		h := encodeHeader(driver.Message{Attributes: driver.AttributesOf(map[string]string{"ce-id": in})})
 		if got := h["ce-id"][0]; got != want {
 			t.Errorf("%q is sent as %q, want %q", in, got, want)
 		}
-		if got := decodeHeader(h)["ce-id"]; got != in {
+		if got := decodeHeader(h).Get("ce-id"); got != in {
 			t.Errorf("%q came back as %q", in, got)
 		}
 	}
-	h := encodeHeader(driver.Message{Attributes: map[string]string{
+	h := encodeHeader(driver.Message{Attributes: driver.AttributesOf(map[string]string{
 		"content-type": "text/plain; a=%41", "tracestate": "a=b c",
-	}})
+	})})
 	if h["content-type"][0] != "text/plain; a=%41" || h["tracestate"][0] != "a=b c" {
 		t.Errorf("header %v, want content type and trace state as they are", h)
 	}
@@ -46,7 +46,7 @@ func TestStrangersHeader(t *testing.T) {
 		"Empty": {}, "Odd": {"100% %4"},
 	})
 	want := map[string]string{"content-type": "text/plain", "x-twice": "first", "user": "lower", "odd": "100% %4"}
-	if !maps.Equal(got, want) {
+	if !maps.Equal(got.Map(), want) {
 		t.Errorf("decodeHeader = %q, want %q", got, want)
 	}
 }

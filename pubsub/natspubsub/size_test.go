@@ -42,7 +42,7 @@ func TestSizeIsExact(t *testing.T) {
 	n := startServer(t)
 	b := natspubsub.New(jetStream(t, n.conn), nil)
 	s := open(t, b, "orders", "stock", time.Minute)
-	m := driver.Message{ID: "1", Attributes: map[string]string{"ce-id": "1", "user": "Größe"}}
+	m := driver.Message{ID: "1", Attributes: driver.AttributesOf(map[string]string{"ce-id": "1", "user": "Größe"})}
 	var tooLarge *driver.TooLargeError
 	m.Data = make([]byte, n.conn.MaxPayload())
 	if err := b.Publish(t.Context(), "orders", []driver.Message{m}); !errors.As(err, &tooLarge) {

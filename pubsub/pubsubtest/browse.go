@@ -81,7 +81,7 @@ func browseShows(f *fixture) {
 	topic, want := f.grave(3)
 	for range 2 {
 		for _, d := range f.shows(topic, 10, want) {
-			if d.Position == "" || d.Attributes["ce-id"] != string(d.Data) {
+			if d.Position == "" || d.Attributes.Get("ce-id") != string(d.Data) {
 				f.Errorf("browsed %q at %q with attributes %v, want the message as it was published",
 					d.Data, d.Position, d.Attributes)
 			}

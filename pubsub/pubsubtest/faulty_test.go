@@ -55,7 +55,7 @@ func publishAll(t *testing.T, b driver.Broker, n int) {
 	t.Helper()
 	for i := range n {
 		id := fmt.Sprint(i)
-		m := driver.Message{ID: id, Attributes: map[string]string{"ce-id": id}, Data: []byte(id)}
+		m := driver.Message{ID: id, Attributes: driver.AttributesOf(map[string]string{"ce-id": id}), Data: []byte(id)}
 		if err := b.Publish(t.Context(), "t", []driver.Message{m}); err != nil {
 			t.Fatal(err)
 		}

@@ -78,7 +78,7 @@ func TestReorderKeepsEachKeysOrder(t *testing.T) {
 		var sent []string
 		for i := range 40 {
 			id, key := fmt.Sprintf("%02d", i), fmt.Sprint(i%4)
-			m := driver.Message{ID: id, Key: key, Data: []byte(id), Attributes: map[string]string{"ce-partitionkey": key}}
+			m := driver.Message{ID: id, Key: key, Data: []byte(id), Attributes: driver.AttributesOf(map[string]string{"ce-partitionkey": key})}
 			if i%4 == 0 {
 				m.Key, m.Attributes = "", nil
 			}

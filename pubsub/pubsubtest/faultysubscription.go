@@ -65,7 +65,7 @@ func (f *Faulty) duplicates(d *driver.Delivery) bool {
 	}
 	h := fnv.New64a()
 	h.Write(strconv.AppendUint(nil, f.o.Seed, 10))
-	h.Write([]byte(d.Attributes["ce-id"] + d.Position))
+	h.Write([]byte(d.Attributes.Get("ce-id") + d.Position))
 	// The high bits of FNV are poor for short input; a generator seeded with it spreads them.
 	if rand.New(rand.NewPCG(h.Sum64(), 0)).Float64() >= f.o.DuplicateRatio {
 		return false
@@ -139,7 +139,7 @@ func (f *Faulty) shuffled(ds []*driver.Delivery) []*driver.Delivery {
 	lanes := make(map[string][]*driver.Delivery, len(ds))
 	order := make([]string, len(ds))
 	for i, d := range ds {
-		key := d.Attributes["ce-partitionkey"]
+		key := d.Attributes.Get("ce-partitionkey")
 		if key == "" {
 			key = "\x00" + strconv.Itoa(i) // no key has a control character
 		}

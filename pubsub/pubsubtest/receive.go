@@ -117,7 +117,7 @@ func takesAStrangersMessage(f *fixture) {
 	r := f.subscribe("one")
 	f.Stranger(f, f.topic, []byte("hello"))
 	d := r.receive(1)[0]
-	if string(d.Data) != "hello" || d.Position == "" || d.Attributes["ce-id"] != "" {
+	if string(d.Data) != "hello" || d.Position == "" || d.Attributes.Get("ce-id") != "" {
 		f.Errorf("received %q at %q with attributes %v, want the bytes, a position and no ID",
 			d.Data, d.Position, d.Attributes)
 	}

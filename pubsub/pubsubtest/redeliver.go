@@ -41,10 +41,11 @@ func redeliverCarriesTheMessage(f *fixture) {
 	r := f.subscribe("one")
 	m := message("1", "ключ")
 	m.Data = []byte("\x00\xff\n")
-	maps.Copy(m.Attributes, map[string]string{"mainstay-attempts": "3", "user": " Größe "})
+	m.Attributes.Set("mainstay-attempts", "3")
+	m.Attributes.Set("user", " Größe ")
 	f.redeliver("one", 0, m)
 	d := r.receive(1)[0]
-	if string(d.Data) != string(m.Data) || !maps.Equal(d.Attributes, m.Attributes) || d.Position == "" {
+	if string(d.Data) != string(m.Data) || !maps.Equal(d.Attributes.Map(), m.Attributes.Map()) || d.Position == "" {
 		f.Errorf("received %q with %q at %q, want %q with %q at some place",
 			d.Data, d.Attributes, d.Position, m.Data, m.Attributes)
 	}

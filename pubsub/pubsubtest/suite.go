@@ -206,7 +206,7 @@ func message(id, key string) driver.Message {
 	if key != "" {
 		attrs["ce-partitionkey"] = key
 	}
-	return driver.Message{ID: id, Key: key, Attributes: attrs, Data: []byte(id)}
+	return driver.Message{ID: id, Key: key, Attributes: driver.AttributesOf(attrs), Data: []byte(id)}
 }
 
 // receive returns the next n deliveries.

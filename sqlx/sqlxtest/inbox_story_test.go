@@ -301,7 +301,7 @@ func strangers(b *inboxBench) {
 
 func publishRaw(t *testing.T, b driver.Broker, id string) {
 	t.Helper()
-	m := driver.Message{ID: id, Attributes: map[string]string{"ce-id": id}, Data: []byte(`{}`)}
+	m := driver.Message{ID: id, Attributes: driver.AttributesOf(map[string]string{"ce-id": id}), Data: []byte(`{}`)}
 	if err := b.Publish(t.Context(), "payments", []driver.Message{m}); err != nil {
 		t.Fatal(err)
 	}
