@@ -4,9 +4,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# How long `make fuzz` spends on one target, and which group `make bench` runs.
+# How long `make fuzz` spends on one target, which group `make bench` runs, and on which broker, and how much of it,
+# `make chaos`: 1 is 100,000 messages.
 FUZZTIME ?= 60s
 GROUP ?= http
+BROKER ?= nats
+SCALE ?= 1
 
 # Tools are run at these versions and are in no go.mod of ours.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -50,13 +53,21 @@ test-real: ## Test against real servers, which are started, and ended whatever h
 	@scripts/tools; trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
 	MAINSTAY_TEST_REAL=1 go test -race $(TIMEOUT) -count=1 -v $(REAL) 2>&1 | go run ./pubsub/pubsubtest/casetable
 
+# The service of scripts/services that a broker comes with.
+SERVICE_sqs := aws
+
+.PHONY: chaos
+chaos: ## Kill consumers and stop a real broker while messages travel: make chaos BROKER=nats|kafka SCALE=1
+	@scripts/services install postgres $(or $(SERVICE_$(BROKER)),$(BROKER))
+	cd benchmarks/chaos && GOWORK=off go run . -broker $(BROKER) -scale $(SCALE)
+
 .PHONY: bench
 bench: ## Run a group of benchmarks beside its peers: make bench GROUP=http
 	cd benchmarks/$(GROUP) && GOWORK=off go run .
 
 .PHONY: bench-smoke
 bench-smoke: ## Run each group of benchmarks for a moment
-	@for m in $(filter-out benchmarks/bench,$(filter benchmarks/%,$(MODULES))); do \
+	@for m in $(filter-out benchmarks/bench benchmarks/chaos,$(filter benchmarks/%,$(MODULES))); do \
 		echo "== $$m"; (cd $$m && GOWORK=off go run . -quick); \
 	done
 

@@ -1,0 +1,16 @@
+//go:build !unix
+
+package main
+
+import (
+	"errors"
+	"syscall"
+)
+
+func asUser(int, int) *syscall.SysProcAttr { return nil }
+
+func unprivileged(string) (uid, gid int, err error) { return 0, 0, nil }
+
+func stopProcess(int) error     { return errors.ErrUnsupported }
+func continueProcess(int) error { return errors.ErrUnsupported }
+func endProcess(int) error      { return errors.ErrUnsupported }
