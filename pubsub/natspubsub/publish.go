@@ -58,6 +58,7 @@ type publication struct {
 // outgoing is one message on its way.
 type outgoing struct {
 	index int
+	key   string
 	msg   *nats.Msg
 	ack   jetstream.PubAckFuture
 }
@@ -80,7 +81,7 @@ func (p *publication) fitting(ms []driver.Message, s stream) []*outgoing {
 			p.failed[i] = &driver.TooLargeError{Bytes: n, Limit: limit}
 			continue
 		}
-		fits = append(fits, &outgoing{index: i, msg: msg})
+		fits = append(fits, &outgoing{index: i, key: m.Key, msg: msg})
 	}
 	return fits
 }
@@ -104,9 +105,14 @@ func (p *publication) one(ctx context.Context, o *outgoing) {
 	}
 }
 
-// many publishes messages in one go and waits for their acknowledgements.
+// many publishes messages in one go and waits for their acknowledgements. A message waits for that of the one before it
+// of its key: a connection that breaks may lose the first and, once it is back, bring the second out of its buffer.
 func (p *publication) many(ctx context.Context, part []*outgoing) {
+	var before map[string]*outgoing // by key
 	for _, o := range part {
+		if b := before[o.key]; b != nil {
+			p.await(ctx, b)
+		}
 		var err error
 		if p.broken == nil {
 			// Without the client's own retries, which would put a message behind its successors.
@@ -117,19 +123,31 @@ func (p *publication) many(ctx context.Context, part []*outgoing) {
 			continue
 		}
 		p.sent = true
+		if o.key != "" {
+			if before == nil {
+				before = make(map[string]*outgoing)
+			}
+			before[o.key] = o
+		}
 	}
 	for _, o := range part {
-		if o.ack == nil {
-			continue
-		}
-		select {
-		case <-o.ack.Ok():
-		case err := <-o.ack.Err():
-			p.fail(o, err)
-		case <-ctx.Done():
-			p.fail(o, ctx.Err())
-		}
+		p.await(ctx, o)
 	}
+}
+
+// await waits for the acknowledgement of a message that was sent, once.
+func (p *publication) await(ctx context.Context, o *outgoing) {
+	if o.ack == nil {
+		return
+	}
+	select {
+	case <-o.ack.Ok():
+	case err := <-o.ack.Err():
+		p.fail(o, err)
+	case <-ctx.Done():
+		p.fail(o, ctx.Err())
+	}
+	o.ack = nil
 }
 
 func (p *publication) fail(o *outgoing, err error) {
