@@ -13,7 +13,9 @@
 // [Options.Stream] says; a stream that exists is used as it is, whatever its name. Publish returns once the server
 // has stored every message. The server drops a second copy of a message, by its ID and topic, within the stream's
 // duplicate window. A message that exceeds the server's payload limit or the stream's, headers included, is refused
-// before it is sent.
+// before it is sent. Messages of one key in one call are sent one after the other, each once the one before it is
+// stored: a connection that breaks in between may lose one and still store the next. Those of different keys do not
+// wait.
 //
 // A subscription is a durable pull consumer, shared by all processes that use the name. One that exists goes on
 // where it was. Its acknowledgement wait is the lease. It has no delivery limit, since package pubsub dead-letters
