@@ -60,6 +60,9 @@ func (p *pin) shape(r *pull) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.Group, r.ID = pinGroup, p.id
+	// The server gives a message to a request of a process that is gone until it has expired, and the message's lease has
+	// to end before the pin does.
+	r.Expires = min(r.Expires, p.s.o.Lease/2)
 	if p.id == "" || p.empty {
 		r.Batch, r.NoWait = 1, false
 	}

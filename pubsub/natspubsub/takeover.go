@@ -25,17 +25,30 @@ func (p *pin) receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
 	if !p.takesOver() || len(ds) == 0 {
 		return ds, err
 	}
-	all := p.gather(ctx, ds)
-	p.mu.Lock()
-	// What was lost meanwhile is in other hands.
-	all = slices.DeleteFunc(all, func(d *driver.Delivery) bool { return p.held[d] == 0 })
-	slices.SortFunc(all, func(a, b *driver.Delivery) int { return cmp.Compare(p.held[a], p.held[b]) })
-	p.ahead = all
-	p.mu.Unlock()
+	p.arrange(p.gather(ctx, ds))
 	if ds = p.next(n); len(ds) > 0 {
 		return ds, nil
 	}
 	return p.receive(ctx, n)
+}
+
+// arrange puts ds in order, to be handed out next. What this process lost again meanwhile is given back: nobody else
+// knows of it, and what follows it would go first until its lease ends.
+func (p *pin) arrange(ds []*driver.Delivery) {
+	p.mu.Lock()
+	var lost []*driver.Delivery
+	here := make(map[string]bool, len(ds)) // positions
+	for _, d := range ds {
+		if p.held[d] == 0 {
+			lost = append(lost, d)
+			continue
+		}
+		here[d.Position] = true
+		p.ahead = append(p.ahead, d)
+	}
+	slices.SortFunc(p.ahead, func(a, b *driver.Delivery) int { return cmp.Compare(p.held[a], p.held[b]) })
+	p.mu.Unlock()
+	p.answer(slices.DeleteFunc(lost, func(d *driver.Delivery) bool { return here[d.Position] }), "-NAK")
 }
 
 // next hands out what was received ahead.
@@ -57,19 +70,28 @@ func (p *pin) takesOver() bool {
 	return fresh
 }
 
-// gather receives what else is unacknowledged, beyond ds, until a message comes that nobody had before, or none does.
+// gather receives, beyond ds, what others hold unacknowledged, as far as it comes before settleWait has passed without
+// any of it. What nobody had before may come in between, and is received as well: the server redelivers what was given
+// back, or whose lease has ended, a moment after it knows of it.
 func (p *pin) gather(ctx context.Context, ds []*driver.Delivery) []*driver.Delivery {
 	c, err := p.s.consumer(ctx)
 	if err != nil {
 		return ds
 	}
-	for unacked := c.CachedInfo().NumAckPending; len(ds) < unacked; {
-		waiting, cancel := context.WithTimeout(ctx, settleWait)
-		more, err := p.s.receive(waiting, min(unacked-len(ds), p.s.o.MaxInFlight))
+	missing := c.CachedInfo().NumAckPending - len(ds)
+	for late := time.Now().Add(settleWait); missing > 0 && len(ds) < p.s.o.MaxInFlight; {
+		waiting, cancel := context.WithDeadline(ctx, late)
+		more, err := p.s.receive(waiting, min(missing, p.s.o.MaxInFlight-len(ds)))
 		cancel()
 		ds = append(ds, more...)
-		if err != nil || len(more) == 0 || more[len(more)-1].Attempt == 1 {
+		if err != nil {
 			return ds
+		}
+		for _, d := range more {
+			if d.Attempt > 1 {
+				missing--
+				late = time.Now().Add(settleWait)
+			}
 		}
 	}
 	return ds
