@@ -17,8 +17,8 @@ type broker interface {
 	command(ctx context.Context, cache, dir string, ports [2]int) ([]string, error)
 	// dial connects to it, and returns what ends the connection.
 	dial(ctx context.Context, port int) (driver.Broker, func(), error)
-	// order says what promises the order of a key across processes, "" where nothing does.
-	order() string
+	// order says what promises the order of a key across processes where it is asked for or not, "" where nothing does.
+	order(asked bool) string
 	// keeps reports whether it has its data after a restart.
 	keeps() bool
 }

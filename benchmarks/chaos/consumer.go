@@ -40,7 +40,7 @@ const lease = time.Second
 type consumer struct {
 	Name, Broker, Database string
 	Port                   int
-	Inbox                  bool
+	Inbox, Ordered         bool
 }
 
 // What a consumer says on its standard output, a line each. A line is in the pipe once it is written: what a consumer
@@ -87,7 +87,7 @@ const concurrency = 8
 
 func (c consumer) subscription(client *pubsub.Client, db *sql.DB, out io.Writer) *pubsub.Subscription {
 	o := &pubsub.SubscriptionOptions{
-		Concurrency: concurrency, Lease: lease, Start: pubsub.Start{Earliest: true}, OrderAcrossReplicas: true,
+		Concurrency: concurrency, Lease: lease, Start: pubsub.Start{Earliest: true}, OrderAcrossReplicas: c.Ordered,
 		DrainTimeout: 10 * time.Second,
 	}
 	if !c.Inbox {

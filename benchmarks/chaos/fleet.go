@@ -112,16 +112,24 @@ func (f *fleet) listen(m *member, out io.Reader) {
 	}
 }
 
+// find returns the one of that name, nil where there is none.
+func (f *fleet) find(name string) *member {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := slices.IndexFunc(f.members, func(m *member) bool { return m.name == name }); i >= 0 {
+		return f.members[i]
+	}
+	return nil
+}
+
 // kill kills the one of that name, and reports whether there is one.
 func (f *fleet) kill(name string) (bool, error) {
-	f.mu.Lock()
-	i := slices.IndexFunc(f.members, func(m *member) bool { return m.name == name })
-	if i < 0 {
-		f.mu.Unlock()
+	m := f.find(name)
+	if m == nil {
 		return false, nil
 	}
-	m := f.members[i]
-	f.members = slices.Delete(f.members, i, i+1)
+	f.mu.Lock()
+	f.members = slices.DeleteFunc(f.members, func(other *member) bool { return other == m })
 	f.mu.Unlock()
 	if err := m.cmd.Process.Kill(); err != nil {
 		return false, fmt.Errorf("%s has ended by itself: %w", m.name, err)

@@ -68,5 +68,5 @@ func (kafkaBroker) dial(_ context.Context, port int) (driver.Broker, func(), err
 	return kafkapubsub.New(client, &kafkapubsub.Options{SessionTimeout: kafkaSession}), client.Close, nil
 }
 
-func (kafkaBroker) order() string { return "by partitions" }
-func (kafkaBroker) keeps() bool   { return true }
+func (kafkaBroker) order(bool) string { return "by partitions" }
+func (kafkaBroker) keeps() bool       { return true }

@@ -1,13 +1,14 @@
 // Command chaos shows what pubsub and the inbox promise together, on real servers that fail: of many messages each has
 // its effect once, none is lost, and the effects of a key are in order.
 //
-//	go run . -broker nats|kafka [-scale 0.1] [-no-inbox]
+//	go run . -broker nats|kafka [-scale 0.1] [-no-inbox] [-no-order]
 //
 // It starts a broker and a PostgreSQL of its own, from the binaries that scripts/services installs, and three
 // consumers, each a process. While messages travel it kills, every 3s, the consumer that had the latest effect
-// (SIGKILL), and starts another in its place. It stops and continues the broker twice (SIGSTOP and SIGCONT, for
-// longer than leases, sessions and publishers wait) and restarts it once, its data kept. A message whose Publish
-// failed is published again under the same ID.
+// (SIGKILL), and starts another in its place. It stops and continues the broker twice (SIGSTOP and SIGCONT), for 4s,
+// which is longer than leases, sessions and publishers wait, and for 12s, which is longer than anything waits; a
+// consumer once; and restarts the broker once, its data kept. A message whose Publish failed is published again
+// under the same ID.
 //
 // A message is a key and its number within the key. Its effect is one row, written in the inbox's transaction. In the
 // same transaction the effects of a key are numbered, under a lock, so that this number is the order of the commits. An
@@ -75,13 +76,16 @@ type plan struct {
 	messages int
 	keys     int
 	inbox    bool
+	ordered  bool          // across processes
 	span     time.Duration // over which messages are published
 	every    time.Duration // between two kills
-	stall    time.Duration // how long the broker is stopped
 	quiet    time.Duration // waited for what comes late, and no longer is any lease
 	patience time.Duration // without an effect
 	limit    time.Duration // of all
 }
+
+// stallTime is how long a process stands still: longer than leases, sessions and publishers wait.
+const stallTime = 4 * time.Second
 
 // Figures of the whole trial, of which -scale takes a part, but never less than leastSpan.
 const (
@@ -92,14 +96,14 @@ const (
 
 func parse(args []string) (plan, error) {
 	p := plan{
-		keys: 1000, every: 3 * time.Second, stall: 4 * time.Second, quiet: 6 * time.Second, patience: time.Minute,
-		limit: 9 * time.Minute,
+		keys: 1000, every: 3 * time.Second, quiet: 6 * time.Second, patience: time.Minute, limit: 9 * time.Minute,
 	}
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	fs.StringVar(&p.broker, "broker", "nats", "nats or kafka")
 	fs.StringVar(&p.services, "services", servicesDir(), "the folder of scripts/services")
 	scale := fs.Float64("scale", 1, "how much of the trial: 1 is 100,000 messages")
 	none := fs.Bool("no-inbox", false, "handle without the inbox, to see that the trial finds duplicates")
+	unordered := fs.Bool("no-order", false, "do without order across processes, to see that the trial finds disorder")
 	if err := fs.Parse(args); err != nil {
 		return p, err
 	}
@@ -111,7 +115,7 @@ func parse(args []string) (plan, error) {
 	}
 	p.messages = int(wholeMessages * *scale)
 	p.span = max(leastSpan, time.Duration(float64(wholeSpan)**scale))
-	p.inbox = !*none
+	p.inbox, p.ordered = !*none, !*unordered
 	if _, err := brokerOf(p.broker); err != nil {
 		return p, err
 	}

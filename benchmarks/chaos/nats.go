@@ -35,5 +35,11 @@ func (natsBroker) dial(_ context.Context, port int) (driver.Broker, func(), erro
 	return natspubsub.New(js, nil), nc.Close, nil
 }
 
-func (natsBroker) order() string { return "by the pinned client (OrderAcrossReplicas)" }
-func (natsBroker) keeps() bool   { return true }
+func (natsBroker) order(asked bool) string {
+	if !asked {
+		return ""
+	}
+	return "by the pinned client (OrderAcrossReplicas)"
+}
+
+func (natsBroker) keeps() bool { return true }

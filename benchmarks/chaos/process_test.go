@@ -126,11 +126,11 @@ func TestFreePorts(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	p, err := parse([]string{"-broker", "kafka", "-scale", "0.1", "-no-inbox"})
+	p, err := parse([]string{"-broker", "kafka", "-scale", "0.1", "-no-inbox", "-no-order"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.broker != "kafka" || p.messages != 10_000 || p.span != leastSpan || p.inbox {
+	if p.broker != "kafka" || p.messages != 10_000 || p.span != leastSpan || p.inbox || p.ordered {
 		t.Errorf("got %+v", p)
 	}
 	for _, args := range [][]string{

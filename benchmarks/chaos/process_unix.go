@@ -38,6 +38,12 @@ func unprivileged(dir string) (uid, gid int, err error) {
 	return uid, gid, os.Chown(dir, uid, gid)
 }
 
-func stopProcess(pid int) error     { return syscall.Kill(pid, syscall.SIGSTOP) }
-func continueProcess(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
+// How a process is made to stand still, and to go on.
+const (
+	stopSignal     = syscall.SIGSTOP
+	continueSignal = syscall.SIGCONT
+)
+
+func stopProcess(pid int) error     { return syscall.Kill(pid, stopSignal) }
+func continueProcess(pid int) error { return syscall.Kill(pid, continueSignal) }
 func endProcess(pid int) error      { return syscall.Kill(pid, syscall.SIGTERM) }

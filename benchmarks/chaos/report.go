@@ -18,6 +18,7 @@ type report struct {
 	dropped     int64 // by the inbox
 	again       int64 // published once more
 	kills       int
+	freezes     int
 	stalls      int
 	restarts    int
 	took        time.Duration
@@ -62,6 +63,7 @@ func (r report) print(w io.Writer) error {
 	row("redeliveries dropped by the inbox", r.dropped, "")
 	row("published again after an error", r.again, "")
 	row("consumers killed", r.kills, "")
+	row("consumers stopped and continued", r.freezes, "")
 	row("consumers that had effects", r.hands, "")
 	row("broker stopped and continued", r.stalls, "")
 	row("broker restarted", r.restarts, "")

@@ -45,7 +45,8 @@ type trial struct {
 	again    atomic.Int64
 	effects  atomic.Int64
 	kills    atomic.Int64
-	stalls   int // of disturb, as the next
+	freezes  int // by disturb, as the next
+	stalls   int
 	restarts int
 }
 
@@ -122,7 +123,7 @@ func (t *trial) prepare(ctx context.Context) error {
 		return err
 	}
 	t.fleet = &fleet{dir: t.dir, config: consumer{
-		Broker: t.plan.broker, Database: url, Port: t.port, Inbox: t.plan.inbox,
+		Broker: t.plan.broker, Database: url, Port: t.port, Inbox: t.plan.inbox, Ordered: t.plan.ordered,
 	}}
 	for i := range publishers {
 		p := &publisher{
@@ -278,9 +279,9 @@ func (t *trial) report(ctx context.Context) (report, error) {
 		return report{}, err
 	}
 	return report{
-		verdict: audit(sent, effects), broker: t.plan.broker, order: t.kind.order(), deadLetters: len(letters),
+		verdict: audit(sent, effects), broker: t.plan.broker, order: t.kind.order(t.plan.ordered), deadLetters: len(letters),
 		dropped: t.fleet.dropped.Load(), again: t.again.Load(),
-		kills: int(t.kills.Load()), stalls: t.stalls, restarts: t.restarts,
+		kills: int(t.kills.Load()), freezes: t.freezes, stalls: t.stalls, restarts: t.restarts,
 	}, nil
 }
 
