@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/internal/outcall"
@@ -175,16 +174,11 @@ func (p *paramValues) add(q *param, v reflect.Value) error {
 	case inForm:
 		p.form = append(p.form, formValue{name: q.name, text: s})
 	case inCookie:
-		c := &http.Cookie{Name: q.name, Value: s, Quoted: needsQuotes(s)}
+		c := &http.Cookie{Name: q.name, Value: s}
 		if c.Valid() != nil {
 			return errCookieValue
 		}
 		p.cookies = append(p.cookies, c)
 	}
 	return nil
-}
-
-// needsQuotes reports whether net/http would put s in quotes, which it takes off again.
-func needsQuotes(s string) bool {
-	return slices.ContainsFunc([]byte(s), func(c byte) bool { return c == ' ' || c == ',' })
 }

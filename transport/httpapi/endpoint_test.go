@@ -54,6 +54,60 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+func service(scopes ...string) *auth.Principal {
+	return &auth.Principal{Subject: "orders", Kind: auth.KindService, Scopes: scopes}
+}
+
+// statusFor asks c for /x, as that caller, nil for nobody.
+func statusFor(t *testing.T, c local, caller *auth.Principal) int {
+	t.Helper()
+	ctx := t.Context()
+	if caller != nil {
+		ctx = auth.NewContext(ctx, *caller)
+	}
+	r, err := http.NewRequestWithContext(ctx, "GET", "/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+// TestAccessOfStreams is that of endpoints, before the handler runs.
+func TestAccessOfStreams(t *testing.T) {
+	s := httpapi.NewStream[struct{}, int]("GET /x", &httpapi.StreamOptions{Scopes: []string{"read"}})
+	ran := false
+	mux := http.NewServeMux()
+	httpapi.HandleStream(mux, s, func(context.Context, struct{}, func(int) error) error { ran = true; return nil })
+	for _, tt := range []struct {
+		caller *auth.Principal
+		want   int
+	}{{nil, 401}, {service(), 403}, {&auth.Principal{Kind: auth.KindUser, Scopes: []string{"read"}}, 403},
+		{service("read"), 204}} {
+		ran = false
+		if got := statusFor(t, local{mux}, tt.caller); got != tt.want || ran != (tt.want == 204) {
+			t.Errorf("%+v: status %d, the handler ran: %t, want %d", tt.caller, got, ran, tt.want)
+		}
+	}
+}
+
+// TestAccessIsToldToTheServer, which lets callers without a credential through to what is Public.
+func TestAccessIsToldToTheServer(t *testing.T) {
+	type told interface{ Access() transport.Access }
+	for _, want := range []transport.Access{transport.InternalOnly, transport.Authenticated, transport.Public} {
+		e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Access: want}).Handler(nil, nil)
+		s := httpapi.NewStream[struct{}, int]("GET /x", &httpapi.StreamOptions{Access: want}).Handler(nil, nil)
+		for _, h := range []http.Handler{e, s} {
+			if got := h.(told).Access(); got != want {
+				t.Errorf("%T says %v, want %v", h, got, want)
+			}
+		}
+	}
+}
+
 func TestNewEndpoint(t *testing.T) {
 	t.Run("TakesEmbeddedStructs", func(t *testing.T) {
 		e := httpapi.NewEndpoint[nested, nested]("POST /x", public)
