@@ -12,7 +12,8 @@ import (
 //
 // What a handler gets can be opened until it returns; then it is gone.
 type File struct {
-	// Name is what the sender calls the file, less any folders. It is a label: never open a path made of it.
+	// Name is what the sender calls the file, less any folders, and may be "". It is a label: never open a path made
+	// of it.
 	Name string
 	// ContentType is what the sender says that it is. "" is application/octet-stream to the receiver.
 	ContentType string
@@ -48,11 +49,19 @@ func kindOf(many bool) kindOfFile {
 }
 
 func receivedFile(h *multipart.FileHeader) *File {
-	name := h.Filename
 	return &File{
-		Name:        name[strings.LastIndexAny(name, `/\`)+1:],
+		Name:        withoutFolders(h.Filename),
 		ContentType: h.Header.Get("Content-Type"),
 		Size:        h.Size,
 		Open:        func() (io.ReadCloser, error) { return h.Open() },
 	}
+}
+
+// withoutFolders returns the last part of a path of any system, "" where that is a folder too.
+func withoutFolders(path string) string {
+	name := path[strings.LastIndexAny(path, `/\`)+1:]
+	if name == "." || name == ".." {
+		return ""
+	}
+	return name
 }

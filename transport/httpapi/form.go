@@ -93,7 +93,7 @@ func (c *contract) refuseUnknown(form *multipart.Form, bad *violations) {
 			_, isFile := form.File[name]
 			return q.in == inForm && q.name == name && isFile == (q.file != noFile)
 		})
-		if !known && !bad.full() {
+		if !known {
 			bad.enter(name)
 			name = strings.TrimPrefix(bad.pointer(), "/") // bounded
 			bad.leave()

@@ -134,6 +134,67 @@ func TestFiles(t *testing.T) {
 			}
 		}
 	})
+	t.Run("HaveNoNameOfAFolder", func(t *testing.T) {
+		for sent, want := range map[string]string{"..": "", `a\..`: "", "a/.": "", "..x": "..x", "/": "", "a/b/..c": "..c"} {
+			var got string
+			c := serve(e, func(_ context.Context, r upload) (struct{}, error) { got = r.Cover.Name; return struct{}{}, nil })
+			_, err := e.Call(t.Context(), c, upload{Title: "t", Cover: httpapi.NewFile(sent, "", nil)})
+			if err != nil || got != want {
+				t.Errorf("%q: the handler saw %q, %v, want %q", sent, got, err, want)
+			}
+		}
+	})
+	t.Run("ThatAreLargeWaitOnDisk", func(t *testing.T) {
+		t.Setenv("TMPDIR", t.TempDir())
+		c := serve(e, func(context.Context, upload) (struct{}, error) {
+			if there, _ := os.ReadDir(os.Getenv("TMPDIR")); len(there) != 1 {
+				t.Errorf("%d temporary files, want 1", len(there))
+			}
+			return struct{}{}, nil
+		})
+		if _, err := e.Call(t.Context(), c, upload{Title: "t", Cover: httpapi.NewFile("a", "", []byte(big))}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("AreForTheirOwnFields", func(t *testing.T) {
+		strict := httpapi.NewEndpoint[struct {
+			Title string          `form:"title"`
+			Cover *httpapi.File   `form:"cover"`
+			Pages []*httpapi.File `form:"page" minItems:"2"`
+		}, struct{}]("POST /books", &httpapi.EndpointOptions{Access: transport.Public, Strict: true})
+		h := http.NewServeMux()
+		h.Handle("POST /books", strict.Stub(nil))
+		none := "--x--\r\n"
+		for name, tt := range map[string]struct{ contentType, body, want string }{
+			"a file for a text": {"multipart/form-data; boundary=x", part(`title"; filename="a`), "title: is not known"},
+			"a text for a file": {"multipart/form-data; boundary=x", part("cover"), "cover: is not known"},
+			"an unknown one":    {"multipart/form-data; boundary=x", part("zip"), "zip: is not known"},
+			"two for one": {"multipart/form-data; boundary=x", part(`cover"; filename="a`) + part(`cover"; filename="b`),
+				"cover: must be there once"},
+			"too few": {"multipart/form-data; boundary=x", part(`page"; filename="a`), "page: must have at least 2 items"},
+			"no multipart": {"application/x-www-form-urlencoded", "title=t",
+				"415 the Content-Type must be multipart/form-data"},
+		} {
+			got := violationsOf(t, post(t, relabelled(local{h}, tt.contentType), "/books", tt.body+none))
+			if len(got) != 1 || got[0] != tt.want {
+				t.Errorf("%s: got %q, want %q", name, got, tt.want)
+			}
+		}
+	})
+	t.Run("ThatDidNotComeAreNotChecked", func(t *testing.T) {
+		few := httpapi.NewEndpoint[struct {
+			Pages []*httpapi.File `form:"page" minItems:"2"`
+		}, struct{}]("POST /books", public)
+		c := serve(few, func(context.Context, struct {
+			Pages []*httpapi.File `form:"page" minItems:"2"`
+		}) (struct{}, error) {
+			return struct{}{}, nil
+		})
+		r, _ := http.NewRequestWithContext(t.Context(), "POST", "/books", nil)
+		if resp, _ := c.Do(r); resp.StatusCode != 204 {
+			t.Errorf("status %d: %q, want 204 for a form that is not there", resp.StatusCode, violationsOf(t, resp))
+		}
+	})
 	t.Run("CanBeSentAgain", func(t *testing.T) {
 		opened := 0
 		f := &httpapi.File{Name: "a", Open: func() (io.ReadCloser, error) {
@@ -171,6 +232,11 @@ func TestFiles(t *testing.T) {
 			t.Errorf("read: %v, want %v", err, fs.ErrNotExist)
 		}
 	})
+}
+
+// part is one part of a form, whose boundary is x.
+func part(name string) string {
+	return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\nc\r\n"
 }
 
 func read(t *testing.T, f *httpapi.File) string {

@@ -169,24 +169,26 @@ func TestPathValue(t *testing.T) {
 
 // TestContract: what a router, a log or a document asks an endpoint.
 func TestContract(t *testing.T) {
-	for got, want := range map[string]string{
-		rest.Method(): "GET", rest.Path(): "/files/{id}/{rest...}", rest.Pattern(): "GET   /files/{id}/{rest...}",
-		prices.String(): "GET /prices/{sku}",
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+	got := []string{rest.Method(), rest.Path(), rest.Pattern(), prices.String()}
+	want := []string{"GET", "/files/{id}/{rest...}", "GET   /files/{id}/{rest...}", "GET /prices/{sku}"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 	t.Run("CannotBeChangedFromOutside", func(t *testing.T) {
 		scopes := []string{"read"}
-		e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Scopes: scopes})
-		scopes[0] = ""
+		declared := []httpapi.ErrorType{httpapi.ErrorOf[locked]("/locked", transport.NotFound)}
+		e := httpapi.NewEndpoint[struct{}, struct{}]("GET /x", &httpapi.EndpointOptions{Scopes: scopes, Errors: declared})
+		scopes[0], declared[0] = "", httpapi.ErrorType{}
 		c := serve(e, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 		if got := statusFor(t, c, service("read")); got != 204 {
 			t.Errorf("status %d, want 204", got)
 		}
 		if got := statusFor(t, c, service("")); got != 403 {
 			t.Errorf("status %d, want 403", got)
+		}
+		c = serve(e, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, locked{} })
+		if got := statusFor(t, c, service("read")); got != 404 {
+			t.Errorf("status %d for a declared error, want 404", got)
 		}
 	})
 }
