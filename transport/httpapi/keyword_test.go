@@ -320,6 +320,89 @@ func TestDeclarationMistakes(t *testing.T) {
 		{declare[struct {
 			A string `cookie:"a b"`
 		}], "is no cookie name"},
+		{declare[struct {
+			A string `header:"content-length"`
+		}], "is net/http's own header"},
+		{declare[struct {
+			A string `header:"cookie"`
+		}], "is net/http's own header"},
+		{declare[struct {
+			A string `header:"Transfer-Encoding"`
+		}], "is net/http's own header"},
+		{declare[struct {
+			A *string `path:"a"`
+		}], "is never absent: no pointer, and no default"},
+		{declare[struct {
+			A string `path:"a" default:"x"`
+		}], "is never absent: no pointer, and no default"},
+		{declare[struct {
+			A int `query:"a" minimum:"x"`
+		}], `minimum:"x" names no int`},
+		{declare[struct {
+			A [2]int `query:"a"`
+		}], "no parameter can be a [2]int"},
+		{declare[struct {
+			A string `body:"/csv"`
+		}], "it must be a []byte"},
+		{declare[struct {
+			A []byte `body:"/csv"`
+		}], "has no media type"},
+		{declare[struct {
+			A []byte `body:"text/a b"`
+		}], "has no media type"},
+		{declare[struct {
+			A []byte `body:"a b/csv"`
+		}], "has no media type"},
+		{declare[struct {
+			A []byte `body:"*/csv"`
+		}], "has no media type"},
+		{declare[struct {
+			A int `pattern:"a"`
+		}], "is for strings"},
+		{declare[struct {
+			A word `minLength:"1"`
+		}], "is for strings"},
+		{declare[struct {
+			A word `enum:"a"`
+		}], "is for numbers"},
+		{declare[struct {
+			A bool `minimum:"1"`
+		}], "is for numbers"},
+		{declare[struct {
+			A count `minimum:"1"`
+		}], "is for numbers"},
+		{declare[struct {
+			A int8 `maximum:"128"`
+		}], "names no int8"},
+		{declare[struct {
+			A float32 `maximum:"1e39"`
+		}], "names no float32"},
+		{declare[struct {
+			A string `maxLength:"4294967296"`
+		}], "is no integer of 0 or more"},
+		{declare[struct {
+			A string `uniqueItems:"true"`
+		}], "is for slices and arrays"},
+		{declare[struct {
+			A string `json:"a" Required:"true"`
+		}], "Required is not supported"},
+		{declare[struct {
+			a string `api:"required"`
+		}], "is not exported"},
+		{declare[struct {
+			A struct {
+				b string `api:"required"`
+			}
+		}], "is not exported"},
+		{declare[struct {
+			*Page
+			B string
+		}], "holds parameters: embed the struct, not a pointer"},
+		{declare[struct{ mixed }], "mixes parameters and body: split it"},
+		{declare[struct {
+			reading
+			B int `query:"b"`
+		}], "a type with its own JSON methods has no fields beside the body"},
 	} {
 		func() {
 			defer func() {
@@ -330,6 +413,59 @@ func TestDeclarationMistakes(t *testing.T) {
 			}()
 			tt.declare()
 		}()
+	}
+}
+
+// word and count read themselves: what a keyword would be held against is not what was sent.
+type (
+	word  string
+	count int
+)
+
+func (w *word) UnmarshalText([]byte) error  { return nil }
+func (c *count) UnmarshalText([]byte) error { return nil }
+
+type reading struct{ N int }
+
+func (r *reading) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.N) }
+
+// TestRequestThatReadsItself is the body as its method wants it.
+func TestRequestThatReadsItself(t *testing.T) {
+	e := httpapi.NewEndpoint[reading, struct{}]("POST /x", public)
+	var got reading
+	c := serve(e, func(_ context.Context, r reading) (struct{}, error) { got = r; return struct{}{}, nil })
+	if said := violationsOf(t, post(t, c, "/x", "7")); said != nil || got.N != 7 {
+		t.Errorf("the handler got %+v, %q, want 7", got, said)
+	}
+}
+
+// TestFieldsOfNoPlace are neither parameters nor members of a body: GET has none.
+func TestFieldsOfNoPlace(t *testing.T) {
+	httpapi.NewEndpoint[struct {
+		kept   int
+		Hidden string `json:"-"`
+		A      string `query:"a"`
+	}, struct{}]("GET /x", nil)
+}
+
+// TestBodySetsNoEmbeddedParameter, neither by its own name nor by that of its struct.
+func TestBodySetsNoEmbeddedParameter(t *testing.T) {
+	type Deep struct{ Page }
+	type request struct {
+		Deep
+		Tag string `json:"tag"`
+	}
+	e := httpapi.NewEndpoint[request, struct{}]("POST /x", public)
+	var got request
+	c := serve(e, func(_ context.Context, r request) (struct{}, error) { got = r; return struct{}{}, nil })
+	for _, body := range []string{`{"Limit":5,"tag":"t"}`, `{"Deep":{"Page":{"Limit":5}},"Page":{"Limit":5},"tag":"t"}`} {
+		said := violationsOf(t, post(t, c, "/x?limit=3", body))
+		if want := (request{Deep{Page{3}}, "t"}); said != nil || got != want {
+			t.Errorf("%s: the handler got %+v, %q, want %+v", body, got, said, want)
+		}
+		if _ = violationsOf(t, post(t, c, "/x", body)); got.Limit != 0 {
+			t.Errorf("%s: limit %d, want 0", body, got.Limit)
+		}
 	}
 }
 

@@ -72,6 +72,29 @@ func TestParameters(t *testing.T) {
 			t.Errorf("got\n %q, want\n %q", said, want)
 		}
 	})
+	t.Run("OfAnotherTypeAreNotCheckedFurther", func(t *testing.T) {
+		_, said := listed(t, "/items?limit=x", "Cookie", "visits=x")
+		if want := []string{"limit: must be an integer", "visits: must be an integer"}; !reflect.DeepEqual(said, want) {
+			t.Errorf("got %q, want %q", said, want)
+		}
+	})
+	t.Run("ThatAreRequiredAreNotZero", func(t *testing.T) {
+		type request struct {
+			N int    `query:"n" api:"required"`
+			T string `header:"X-T" api:"required"`
+			P *int   `query:"p" api:"required"`
+		}
+		e := httpapi.NewEndpoint[request, struct{}]("POST /x", public)
+		c := serve(e, func(context.Context, request) (struct{}, error) { return struct{}{}, nil })
+		got := violationsOf(t, post(t, c, "/x?n=0", "", "X-T", ""))
+		want := []string{"n: is required", "X-T: is required", "p: is required"}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if said := violationsOf(t, post(t, c, "/x?n=1&p=0", "", "X-T", "t")); said != nil {
+			t.Errorf("a pointer to zero is there: said %q", said)
+		}
+	})
 	t.Run("OfOneNameInTwoPlacesAreTwo", func(t *testing.T) {
 		type twice struct {
 			A string `path:"id" minLength:"2"`

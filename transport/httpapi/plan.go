@@ -81,6 +81,8 @@ func (p *plan) scan(t reflect.Type, index []int) (fields []reflect.StructField, 
 			err = p.embed(t, &f, at)
 		case f.Anonymous && f.Type.Kind() == reflect.Pointer && holdsParams(f.Type.Elem()):
 			err = mistake(t, f, "holds parameters: embed the struct, not a pointer")
+		case !f.IsExported() && f.Tag.Get("api") != "":
+			err = mistake(t, f, "%w", errUnexported)
 		case f.IsExported() && f.Tag.Get("json") != "-":
 			err = p.setBody(t, f, jsonBody)
 		}
@@ -95,9 +97,6 @@ func (p *plan) scan(t reflect.Type, index []int) (fields []reflect.StructField, 
 // embed scans an embedded struct, which has either parameters or members of the body.
 func (p *plan) embed(t reflect.Type, f *reflect.StructField, at []int) error {
 	if !holdsParams(f.Type) {
-		if f.Type.NumField() == 0 {
-			return nil
-		}
 		_, err := p.scan(f.Type, at)
 		return err
 	}

@@ -217,7 +217,7 @@ func (p *resultPlan) write(w http.ResponseWriter, r *http.Request, v reflect.Val
 	if p.pointer {
 		v = v.Elem()
 		if v.IsNil() {
-			w.WriteHeader(p.statusOfNil())
+			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
 	}
@@ -236,14 +236,6 @@ func (p *resultPlan) write(w http.ResponseWriter, r *http.Request, v reflect.Val
 		return nil
 	}
 	return p.writeJSON(w, status, v)
-}
-
-// statusOfNil is that of an answer without a body, unless another was declared.
-func (p *resultPlan) statusOfNil() int {
-	if p.status == nil && p.statuses[0] != http.StatusOK && !isRedirect(p.statuses[0]) {
-		return p.statuses[0]
-	}
-	return http.StatusNoContent
 }
 
 func (p *resultPlan) statusOf(v reflect.Value) (int, error) {

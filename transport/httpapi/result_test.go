@@ -91,6 +91,99 @@ func TestResult(t *testing.T) {
 	})
 }
 
+// TestStatuses: each that is declared is sent, with a body where it may have one.
+func TestStatuses(t *testing.T) {
+	for status, body := range map[int]string{
+		200: "{\"sku\":\"s\"}\n", 202: "{\"sku\":\"s\"}\n", 204: "", 205: "",
+		301: "{\"sku\":\"s\"}\n", 302: "{\"sku\":\"s\"}\n", 303: "{\"sku\":\"s\"}\n", 307: "{\"sku\":\"s\"}\n",
+		308: "{\"sku\":\"s\"}\n",
+	} {
+		e := httpapi.NewEndpoint[struct{}, located]("GET /x",
+			&httpapi.EndpointOptions{Access: transport.Public, Status: status})
+		rec := httptest.NewRecorder()
+		serve(e, func(context.Context, struct{}) (located, error) { return located{"/y", "s"}, nil }).h.
+			ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
+		length := rec.Header().Get("Content-Length")
+		if rec.Code != status || rec.Body.String() != body || (length == "") != (body == "") {
+			t.Errorf("status %d, %q, length %q, want %d, %q and its length", rec.Code, rec.Body, length, status, body)
+		}
+		if rec.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("status %d may be sniffed", status)
+		}
+	}
+	t.Run("OfNothingIs204", func(t *testing.T) {
+		type unseen struct {
+			A int `json:"-"`
+		}
+		rec := httptest.NewRecorder()
+		serve(httpapi.NewEndpoint[struct{}, unseen]("GET /x", public),
+			func(context.Context, struct{}) (unseen, error) { return unseen{1}, nil }).h.
+			ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
+		if rec.Code != 204 || rec.Body.Len() > 0 {
+			t.Errorf("status %d, %q, want 204 and nothing", rec.Code, rec.Body)
+		}
+	})
+	t.Run("OfANilPointerIs204WhateverIsDeclared", func(t *testing.T) {
+		for _, status := range []int{0, 200, 201, 303} {
+			e := httpapi.NewEndpoint[struct{}, *located]("GET /x",
+				&httpapi.EndpointOptions{Access: transport.Public, Status: status})
+			c := serve(e, func(context.Context, struct{}) (*located, error) { return nil, nil })
+			rec := httptest.NewRecorder()
+			c.h.ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
+			if rec.Code != 204 || rec.Body.Len() > 0 {
+				t.Errorf("declared %d: status %d, %q, want 204 and nothing", status, rec.Code, rec.Body)
+			}
+		}
+		plain := httpapi.NewEndpoint[struct{}, *item]("GET /x", &httpapi.EndpointOptions{Access: transport.Public, Status: 201})
+		c := serve(plain, func(context.Context, struct{}) (*item, error) { return nil, nil })
+		if got, err := plain.Call(t.Context(), c, struct{}{}); got != nil || err != nil {
+			t.Errorf("Call = %+v, %v, want nil, nil", got, err)
+		}
+	})
+	t.Run("OfHeadersAloneArePartsOfTheResult", func(t *testing.T) {
+		e := httpapi.NewEndpoint[struct{}, *moved]("GET /x", public)
+		c := serve(e, func(context.Context, struct{}) (*moved, error) { return &moved{"/y"}, nil })
+		if got, err := e.Call(t.Context(), c, struct{}{}); err != nil || got == nil || got.To != "/y" {
+			t.Errorf("Call = %+v, %v, want /y", got, err)
+		}
+	})
+}
+
+type located struct {
+	To  string `header:"Location"`
+	SKU string `json:"sku"`
+}
+
+// TestResultOfATypeThatWritesItself is what its method says, though it is a struct.
+func TestResultOfATypeThatWritesItself(t *testing.T) {
+	e := httpapi.NewEndpoint[struct{}, time.Time]("GET /x", public)
+	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := serve(e, func(context.Context, struct{}) (time.Time, error) { return want, nil })
+	if got, err := e.Call(t.Context(), c, struct{}{}); err != nil || !got.Equal(want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+// TestResultHeaders: zero is not sent, and one that cannot be written is no answer.
+func TestResultHeaders(t *testing.T) {
+	type dated struct {
+		At time.Time `header:"X-At"`
+		N  int       `header:"X-N"`
+	}
+	e := httpapi.NewEndpoint[struct{}, dated]("GET /x", public)
+	for _, tt := range []struct {
+		sent   dated
+		status int
+	}{{dated{}, 204}, {dated{At: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), N: 1}, 500}} {
+		rec := httptest.NewRecorder()
+		serve(e, func(context.Context, struct{}) (dated, error) { return tt.sent, nil }).h.
+			ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
+		if rec.Code != tt.status || rec.Header()["X-At"] != nil || tt.status == 204 && rec.Header()["X-N"] != nil {
+			t.Errorf("%+v: status %d, %v, want %d without X-At", tt.sent, rec.Code, rec.Header(), tt.status)
+		}
+	}
+}
+
 func TestRedirect(t *testing.T) {
 	e := httpapi.NewEndpoint[struct{}, moved]("GET /old",
 		&httpapi.EndpointOptions{Access: transport.Public, Status: http.StatusSeeOther})
@@ -215,6 +308,17 @@ func TestResultDeclarations(t *testing.T) {
 			R []byte `body:"a/b"`
 			B int
 		}], "a body is JSON or one field as it is"},
+		"TwoBodies": {declareResult[struct {
+			A []byte `body:"a/b"`
+			B []byte `body:"a/b"`
+		}], "is a second body"},
+		"TwoStatusFields": {declareResult[struct {
+			A int `status:"200"`
+			B int `status:"201"`
+		}], "must be the one status, an exported int"},
+		"AStatusNobodySets": {declareResult[struct {
+			a int `status:"200"`
+		}], "must be the one status, an exported int"},
 		"ADefault": {declareResult[struct {
 			H string `header:"X-A" default:"x"`
 		}], "has a default, which is for requests"},
@@ -303,6 +407,44 @@ func TestDeclaredErrors(t *testing.T) {
 		_, err := plain.Call(t.Context(), c, struct{}{})
 		if te := asError(t, err); te.Code != transport.Internal || strings.Contains(err.Error(), "tea") {
 			t.Errorf("got %v, want internal without its text", err)
+		}
+	})
+	t.Run("DoNotPassOnAnotherServersVerdict", func(t *testing.T) {
+		for _, code := range []transport.Code{transport.Unauthenticated, transport.PermissionDenied, transport.Canceled} {
+			verdict := &transport.Error{Code: code, Message: "m", Remote: true}
+			_, err := e.Call(t.Context(), fail(errors.Join(verdict, &soldOut{"tea", 3})), struct{}{})
+			if _, ok := errors.AsType[*soldOut](err); ok {
+				t.Errorf("%v passed on as %v", code, err)
+			}
+		}
+		ours := transport.Errorf(transport.PermissionDenied, "m") // which is about our caller
+		_, err := e.Call(t.Context(), fail(errors.Join(ours, &soldOut{"tea", 3})), struct{}{})
+		if _, ok := errors.AsType[*soldOut](err); !ok {
+			t.Errorf("got %v, want a soldOut", err)
+		}
+	})
+	t.Run("HaveTheirCodesStatus", func(t *testing.T) {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "/x", nil)
+		if resp, _ := fail(locked{}).Do(r); resp.StatusCode != 403 {
+			t.Errorf("status %d, want 403", resp.StatusCode)
+		}
+	})
+	t.Run("KeepWhatEveryProblemHas", func(t *testing.T) {
+		closed := false
+		a := answering{status: 400, closed: &closed, header: http.Header{
+			"Content-Type": {"application/problem+json"}, "Retry-After": {"7"}},
+			body: `{"type":"https://shop.example/problems/sold-out","code":"failed_precondition","sku":"tea",` +
+				`"fields":[{"field":"f","description":"d"}]}`}
+		_, err := e.Call(t.Context(), a, struct{}{})
+		got := asError(t, err)
+		if s, ok := errors.AsType[*soldOut](err); !ok || s.SKU != "tea" || got.Delay != 7*time.Second ||
+			len(got.Fields) != 1 || !got.Remote {
+			t.Errorf("got %+v", got)
+		}
+		a.body = `{"type":"https://shop.example/problems/sold-out","code":"failed_precondition","sku":1}`
+		_, err = e.Call(t.Context(), a, struct{}{})
+		if _, ok := errors.AsType[*soldOut](err); ok || asError(t, err).Code != transport.FailedPrecondition {
+			t.Errorf("members of another type: got %v, want failed_precondition alone", err)
 		}
 	})
 	t.Run("ThatAreNilAreErrorsLikeAnyOther", func(t *testing.T) {

@@ -461,6 +461,36 @@ func TestNewStream(t *testing.T) {
 				ID string `sse:"retry"`
 			}]("GET /x", nil)
 		}, `must be the one sse:"id"`},
+		"AnIDOfSmallFractions": {func() {
+			httpapi.NewStream[struct{}, struct {
+				ID float32 `sse:"id"`
+			}]("GET /x", nil)
+		}, `must be the one sse:"id"`},
+		"TwoIDs": {func() {
+			httpapi.NewStream[watch, struct {
+				A, B int64 `sse:"id"`
+			}]("GET /{sku}", nil)
+		}, `must be the one sse:"id"`},
+		"TwoNames": {func() {
+			httpapi.NewStream[struct{}, struct {
+				A, B string `sse:"event"`
+			}]("GET /x", nil)
+		}, `must be the one sse:"id"`},
+		"ANameOfNumbers": {func() {
+			httpapi.NewStream[struct{}, struct {
+				A int `sse:"event"`
+			}]("GET /x", nil)
+		}, `must be the one sse:"id"`},
+		"AnIDNobodySets": {func() {
+			httpapi.NewStream[struct{}, struct {
+				a int `sse:"id"`
+			}]("GET /x", nil)
+		}, "is not exported"},
+		"AnIDInTheQuery": {func() {
+			httpapi.NewStream[struct {
+				A int64 `query:"Last-Event-Id"`
+			}, price]("GET /x", nil)
+		}, `is header:"Last-Event-ID"`},
 		"Scopes": {func() {
 			httpapi.NewStream[struct{}, plain]("GET /x", &httpapi.StreamOptions{Access: transport.Public, Scopes: []string{"a"}})
 		}, "it is public"},
