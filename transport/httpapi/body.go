@@ -157,15 +157,12 @@ func bodyError(r *http.Request, err error) error {
 // jsonError says what is wrong with a body as a whole, in words that hold no Go type.
 func jsonError(err error) error {
 	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
 		return transport.NewError(transport.InvalidArgument, "the body is not valid JSON: it ends too early", err)
 	case errors.As(err, &syntax):
 		return transport.NewError(transport.InvalidArgument,
 			"the body is not valid JSON, at byte "+strconv.FormatInt(syntax.Offset, 10), err)
-	case errors.As(err, &kind) && kind.Field == "":
-		return transport.NewError(transport.InvalidArgument, "the body must be "+inWords(kind.Type), err)
 	}
 	return transport.NewError(transport.InvalidArgument, "the body does not fit", err)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -76,8 +77,6 @@ func (in *inspector) member(s *schema, name string, twice bool) *schema {
 	in.refuseTwice(twice)
 	m, ok := s.byName[name]
 	switch {
-	case ok && m.text: // encoding/json has it in a string
-		return nil
 	case ok:
 		return m.schema
 	case in.strict:
@@ -85,7 +84,7 @@ func (in *inspector) member(s *schema, name string, twice bool) *schema {
 		return nil
 	}
 	for _, m := range s.members { // as encoding/json does
-		if strings.EqualFold(m.name, name) && !m.text {
+		if strings.EqualFold(m.name, name) {
 			return m.schema
 		}
 	}
@@ -117,7 +116,12 @@ func (in *inspector) list(elem *schema) {
 
 // leaf asks encoding/json about a value that has no parts to go on with.
 func (in *inspector) leaf(s *schema, raw []byte) {
-	if json.Unmarshal(raw, reflect.New(s.typ).Interface()) == nil {
+	typ, words := s.typ, inWords(s.typ)
+	if s.quoted != nil {
+		typ, words = s.quoted, "a string that holds "+words
+		raw = slices.Concat([]byte(`{"v":`), raw, []byte("}"))
+	}
+	if json.Unmarshal(raw, reflect.New(typ).Interface()) == nil {
 		return
 	}
 	if readsItself(s.typ) {
@@ -125,7 +129,7 @@ func (in *inspector) leaf(s *schema, raw []byte) {
 		in.out.addHere("is malformed")
 		return
 	}
-	in.out.addHere("must be " + inWords(s.typ))
+	in.out.addHere("must be " + words)
 }
 
 // inWords says what a value of t is in JSON.

@@ -22,6 +22,9 @@ type inspected struct {
 	Map   map[string][]int `json:"map"`
 	Any   any              `json:"any"`
 	Raw   json.RawMessage  `json:"raw"`
+	Num   *int8            `json:"num,string"`
+	Word  string           `json:"word,string"`
+	Yes   bool             `json:"yes,string"`
 }
 
 // FuzzInspect holds the walk beside the types against encoding/json, which it explains: it finds something wrong where
@@ -31,6 +34,8 @@ func FuzzInspect(f *testing.F) {
 		`{"text":"a","small":1,"list":[{"text":null}],"map":{"k":[1,2]},"any":{"x":[{}]}}`, `{"TEXT":1,"\u0074ext":2}`,
 		`{"list":[{"list":[{"small":128}]}], "pair" : ["a" , 1 , 2] }`, ` [1] `, `"\\\""`, `{"at":"x","text":1}`, `null`,
 		`{"map":{"a":1,"a":[""]},"bytes":"*","ratio":1e99}`, "{\"text\"\t:\n\"\\u005d}\"\r,\"raw\":[{\"a\":\"}\"}]}",
+		`{"num":"1","word":"\"a\"","yes":"true"}`, `{"num":1,"word":"a","yes":[]}`,
+		`{"num":" 1","NUM":"128","word":null,"yes":"null"}`,
 		`{"flag":"","nope":[[[]]],"any":-1.5e3}`,
 	} {
 		f.Add([]byte(s))

@@ -186,7 +186,10 @@ func TestViolationsOfOtherTypes(t *testing.T) {
 			"/name: must be at least 1 characters long", "/items/0/sku: is required"}},
 		{"NothingBelowWhatIsNoObject", "", `{"name":"n","ratio":1,"items":{"a":[]}}`, []string{"/items: must be an array"}},
 		{"TheBody", "?page=x", `"x"`, []string{"page: must be an integer", ": must be an object"}},
-		{"ANumberInAString", "", `{"name":"n","ratio":1,"text":5}`, []string{"400 the body does not fit"}},
+		{"ANumberInAString", "", `{"name":"n","ratio":1,"text":5}`, []string{
+			"/text: must be a string that holds an integer from -9223372036854775808 to 9223372036854775807"}},
+		{"AListWhereAStringHoldsANumber", "", `{"name":"n","ratio":1,"text":[]}`, []string{
+			"/text: must be a string that holds an integer from -9223372036854775808 to 9223372036854775807"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := violationsOf(t, post(t, c, "/x"+tt.query, tt.body))

@@ -19,6 +19,7 @@ type schema struct {
 	byName  map[string]*member // the same
 	checked []*member          // those of members that have something to check, in them or below
 	checks  bool               // it has something to check, in it or below
+	quoted  reflect.Type       // of a leaf in a string: a struct with the one member "v" of that form, else nil
 }
 
 type shape uint8
@@ -35,7 +36,7 @@ type member struct {
 	name     string
 	index    []int
 	omit     bool // zero is absent, and is not checked: omitempty or omitzero
-	text     bool // a number in a string
+	text     bool // a number, a boolean or a string in a string
 	required bool
 	rules    rules
 	schema   *schema
@@ -125,6 +126,9 @@ func (s *schema) addFields(t reflect.Type, index []int, all map[reflect.Type]*sc
 		if m.schema, err = buildSchema(f.Type, all, nil); err != nil {
 			return err
 		}
+		if m.text {
+			m.schema = quotedSchema(f.Type)
+		}
 		s.members = append(s.members, m)
 	}
 	return nil
@@ -148,7 +152,7 @@ func newMember(t reflect.Type, f reflect.StructField, index []int) (*member, err
 	}
 	for option := range strings.SplitSeq(options, ",") {
 		m.omit = m.omit || option == "omitempty" || option == "omitzero"
-		m.text = m.text || option == "string"
+		m.text = m.text || option == "string" && canBeQuoted(baseType(f.Type).Kind())
 	}
 	var err error
 	if m.required, err = requiredTag(f); err != nil {
@@ -158,6 +162,18 @@ func newMember(t reflect.Type, f reflect.StructField, index []int) (*member, err
 		return nil, mistake(t, f, "%w", err)
 	}
 	return m, nil
+}
+
+// canBeQuoted reports whether encoding/json heeds the option string for values of that kind.
+func canBeQuoted(k reflect.Kind) bool {
+	return k == reflect.String || k >= reflect.Bool && k <= reflect.Float64
+}
+
+// quotedSchema leaves what such a string may hold to encoding/json.
+func quotedSchema(t reflect.Type) *schema {
+	return &schema{typ: baseType(t), quoted: reflect.StructOf([]reflect.StructField{
+		{Name: "V", Type: t, Tag: `json:"v,string"`},
+	})}
 }
 
 func tagName(tag string) string {
