@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpapi"
@@ -78,9 +79,34 @@ func TestServer(t *testing.T) {
 		}
 	})
 	t.Run("TakesPathsOnly", func(t *testing.T) {
-		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://example.com/x", nil)
-		if _, err := srv.Do(r); err == nil {
-			t.Error("a request to another host was sent")
+		for _, target := range []string{"http://example.com/x", "//example.com/x", "users/42", ""} {
+			r, _ := http.NewRequestWithContext(t.Context(), "GET", target, nil)
+			if resp, err := srv.Do(r); err == nil {
+				_ = resp.Body.Close()
+				t.Errorf("a request to %q was sent", target)
+			}
+		}
+	})
+	t.Run("LeavesTheRequestAsItIs", func(t *testing.T) {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "/users/42", nil)
+		for range 2 { // the second would be one to a host
+			resp, err := srv.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}
+	})
+	t.Run("FollowsNoRedirect", func(t *testing.T) {
+		type moved struct {
+			To string `header:"Location"`
+		}
+		old := httpapi.NewEndpoint[struct{}, moved]("GET /old", &httpapi.EndpointOptions{Status: 303})
+		srv := httpapitest.NewServer(t, old.Stub(func(context.Context, struct{}) (moved, error) {
+			return moved{"/old"}, nil
+		}))
+		if got, err := old.Call(t.Context(), srv, struct{}{}); err != nil || got.To != "/old" {
+			t.Errorf("got %+v, %v, want /old", got, err)
 		}
 	})
 }
@@ -116,6 +142,43 @@ func TestServerFailsTheTest(t *testing.T) {
 			t.Errorf("the caller got %v, the test %q", err, fails.all())
 		}
 	})
+}
+
+// TestServerEndsWithTheTest, though a listener is there that would stay for ever.
+func TestServerEndsWithTheTest(t *testing.T) {
+	impatient := httpapi.NewStream[struct{}, price]("GET /prices",
+		&httpapi.StreamOptions{MaxFailures: 1, Retry: time.Millisecond})
+	var srv *httpapitest.Server
+	var ended error
+	listened := make(chan error, 1)
+	t.Run("Inner", func(t *testing.T) {
+		srv = httpapitest.NewServer(t, impatient.Stub(func(ctx context.Context, _ struct{}, send func(price) error) error {
+			err := send(price{1})
+			<-ctx.Done()
+			ended = ctx.Err()
+			return errors.Join(err, ended)
+		}))
+		first := make(chan struct{})
+		go func() {
+			var last error
+			for _, err := range impatient.Call(context.Background(), srv, struct{}{}) {
+				if last = err; err == nil {
+					close(first)
+				}
+			}
+			listened <- last
+		}()
+		<-first
+	})
+	if ended == nil {
+		t.Error("the server ended before its handler had")
+	}
+	if _, err := get.Call(t.Context(), srv, getUser{"42"}); err == nil {
+		t.Error("the server goes on behind its test")
+	}
+	if err := <-listened; err == nil {
+		t.Error("the listener ended without an error")
+	}
 }
 
 type price struct {
