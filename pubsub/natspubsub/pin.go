@@ -3,6 +3,7 @@ package natspubsub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -205,8 +206,32 @@ func (p *pin) giveUp(ctx context.Context) error {
 	}
 	for _, g := range c.CachedInfo().PriorityGroups {
 		if g.PinnedClientID == id {
-			return str.UnpinConsumer(ctx, name, pinGroup)
+			err = errors.Join(str.UnpinConsumer(ctx, name, pinGroup), p.linger())
 		}
 	}
-	return nil // another process has it
+	return err
+}
+
+// lingerTime is how long a process that has let go of the pin gives back what was on its way: less than whoever takes
+// over waits for it. The leader of a replicated consumer sends a message once its peers know of it, by way of this
+// process's own server.
+const lingerTime = settleWait / 4
+
+// linger gives back what comes to the inbox for that time.
+func (p *pin) linger() error {
+	end := time.NewTimer(lingerTime)
+	defer end.Stop()
+	for {
+		select {
+		case m := <-p.s.msgs:
+			if status(m) != "" {
+				continue
+			}
+			if err := p.s.b.nc.Publish(m.Reply, []byte("-NAK")); err != nil {
+				return err
+			}
+		case <-end.C:
+			return nil
+		}
+	}
 }

@@ -163,8 +163,11 @@ func (s *subscription) receive(ctx context.Context, n int) ([]*driver.Delivery, 
 func (s *subscription) withdraw(ctx context.Context, got []*driver.Delivery) ([]*driver.Delivery, error) {
 	if s.request.open {
 		s.request.open = false
-		if err := s.dropInbox(ctx); err != nil {
-			return got, err
+		// One that is pinned keeps its inbox until it has let go of the pin: nobody else is given anything before.
+		if s.pin == nil || s.pin.current() == "" {
+			if err := s.dropInbox(ctx); err != nil {
+				return got, err
+			}
 		}
 	}
 	for {
@@ -203,7 +206,8 @@ func (s *subscription) openInbox() error {
 	return nil
 }
 
-// dropInbox gives the inbox up and returns once all that was sent to it is in s.msgs.
+// dropInbox gives the inbox up and returns once all that was sent to it is in s.msgs. In a cluster, what another server
+// had on its way is not: it comes back when its lease ends.
 func (s *subscription) dropInbox(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -453,22 +457,27 @@ func (s *subscription) Close(ctx context.Context) error {
 func (s *subscription) shut(ctx context.Context) {
 	close(s.closed)
 	s.tick.Stop()
-	err := s.dropInbox(ctx)
+	var err error
+	if s.pin != nil {
+		err = s.pin.giveUp(ctx)
+	}
+	err = errors.Join(err, s.dropInbox(ctx), s.giveBack())
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.err = fmt.Errorf("natspubsub: close: %w", err)
+	}
+}
+
+// giveBack releases what has arrived and was not received.
+func (s *subscription) giveBack() error {
+	var err error
 	for {
 		select {
 		case m := <-s.msgs:
 			if status(m) == "" {
 				err = errors.Join(err, s.b.nc.Publish(m.Reply, []byte("-NAK")))
 			}
-			continue
 		default:
+			return err
 		}
-		break
-	}
-	if s.pin != nil {
-		err = errors.Join(err, s.pin.giveUp(ctx))
-	}
-	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.err = fmt.Errorf("natspubsub: close: %w", err)
 	}
 }
