@@ -18,6 +18,7 @@ import (
 	"github.com/mainstay-go/mainstay/transport"
 	"github.com/mainstay-go/mainstay/transport/httpapi"
 	"github.com/mainstay-go/mainstay/transport/httpclient"
+	"github.com/mainstay-go/mainstay/transport/internal/outcall"
 	"github.com/mainstay-go/mainstay/transport/internal/pipenet"
 )
 
@@ -391,30 +392,34 @@ func TestStreamSend(t *testing.T) {
 		}
 	})
 	t.Run("GivesUpOnAReaderThatStalls", func(t *testing.T) {
-		var took time.Duration
-		h := streamOf(prices, func(ctx context.Context, _ watch, send sendPrice) error {
-			var begin time.Time
-			var err error
-			for err == nil {
-				begin = time.Now()
-				err = send(price{Cents: 1})
-			}
-			took = time.Since(begin)
-			return err
-		})
-		inBubble(t, h, func(t *testing.T, c *httpclient.Client) {
-			r, _ := http.NewRequestWithContext(t.Context(), "GET", "/prices/tea", nil)
-			resp, err := c.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Hour)
-			synctest.Wait()
-			if took != 30*time.Second {
-				t.Errorf("send gave up after %v, want 30s", took)
-			}
-			resp.Body.Close()
-		})
+		for timeout, want := range map[time.Duration]time.Duration{0: 30 * time.Second, 10 * time.Second: 10 * time.Second} {
+			var took time.Duration
+			h := streamOf(newPrices(httpapi.StreamOptions{WriteTimeout: timeout}),
+				func(_ context.Context, _ watch, send sendPrice) (err error) {
+					var begin time.Time
+					for err == nil {
+						begin = time.Now()
+						err = send(price{Cents: 1})
+					}
+					took = time.Since(begin)
+					return err
+				})
+			inBubble(t, h, func(t *testing.T, c *httpclient.Client) {
+				// Without the time-out of its own that would end the stream as well.
+				ctx := outcall.NewContext(t.Context(), outcall.Call{Stream: true})
+				r, _ := http.NewRequestWithContext(ctx, "GET", "/prices/tea", nil)
+				resp, err := c.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if took != want {
+					t.Errorf("send gave up after %v, want %v", took, want)
+				}
+				resp.Body.Close()
+			})
+		}
 	})
 	t.Run("MayBeCalledFromSeveralGoroutines", func(t *testing.T) {
 		h := streamOf(prices, func(_ context.Context, _ watch, send sendPrice) error {
