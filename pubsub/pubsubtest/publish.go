@@ -100,10 +100,11 @@ func keepsOrderWithinKey(f *fixture) {
 		}
 		f.publish(ms...)
 	}
-	ds := r.receive(perKey * len(keys))
+	// Acknowledged as they come: a broker may have so many of a key out at a time, and no more.
+	all := f.drain(perKey*len(keys), r)
 	for _, k := range keys {
 		var got []string
-		for _, id := range ids(ds) {
+		for _, id := range all {
 			if strings.HasPrefix(id, k) {
 				got = append(got, id)
 			}
@@ -112,7 +113,6 @@ func keepsOrderWithinKey(f *fixture) {
 			f.Errorf("key %s arrived as %v, want %d in order", k, got, perKey)
 		}
 	}
-	r.ack(ds...)
 }
 
 func takesLargeBatches(f *fixture) {
@@ -122,11 +122,9 @@ func takesLargeBatches(f *fixture) {
 		ms[i] = message(fmt.Sprintf("%03d", i), "k")
 	}
 	f.publish(ms...)
-	ds := r.receive(len(ms))
-	if got := ids(ds); !slices.IsSorted(got) || len(slices.Compact(got)) != len(ms) {
+	if got := f.drain(len(ms), r); !slices.IsSorted(got) || len(slices.Compact(got)) != len(ms) {
 		f.Errorf("received %v, want 000 to 699 in order, each once", got)
 	}
-	r.ack(ds...)
 }
 
 func refusesWhatIsTooLarge(f *fixture) {
@@ -173,7 +171,7 @@ func (f *fixture) arrives(m driver.Message) *driver.Delivery {
 
 func carriesALargePayload(f *fixture) {
 	m := message("large", "k")
-	m.Data = make([]byte, 200_000) // what every broker takes; more is the limit's matter
+	m.Data = make([]byte, 180_000) // what every broker takes, in base64 within 256 KiB, too; more is the limit's matter
 	for i := range m.Data {
 		m.Data[i] = byte(i * 7)
 	}

@@ -1,0 +1,119 @@
+package sqspubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// Ack deletes ds. Package pubsub has one Ack under way at a time and collects the rest, so that requests carry ten
+// where there are as many. It implements driver.Subscription.
+func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
+	return s.settle(ctx, "delete", ds, func(ctx context.Context, part []*driver.Delivery) ([]types.BatchResultErrorEntry, error) {
+		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
+		for i, d := range part {
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: receipt(d)}
+		}
+		out, err := s.b.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: s.q.url, Entries: entries})
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+// Release makes ds visible again once delay, in whole seconds rounded up, has passed. SQS hides a message for 12 hours
+// from its receipt at most: a delay beyond half an hour less is cut to that. It implements driver.Subscription.
+func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
+	return s.hide(ctx, "release", ds, wholeSeconds(delay, maxVisibility-30*time.Minute))
+}
+
+// Extend hides ds for the length of the lease from now. It fails once SQS would hide a message for more than 12 hours
+// from its receipt. It implements driver.Subscription.
+func (s *subscription) Extend(ctx context.Context, ds []*driver.Delivery) error {
+	return s.hide(ctx, "extend", ds, wholeSeconds(s.lease, maxVisibility))
+}
+
+func (s *subscription) hide(ctx context.Context, what string, ds []*driver.Delivery, seconds int32) error {
+	return s.settle(ctx, what, ds, func(ctx context.Context, part []*driver.Delivery) ([]types.BatchResultErrorEntry, error) {
+		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
+		for i, d := range part {
+			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: receipt(d), VisibilityTimeout: seconds,
+			}
+		}
+		out, err := s.b.sqs.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
+			QueueUrl: s.q.url, Entries: entries,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return out.Failed, nil
+	})
+}
+
+func receipt(d *driver.Delivery) *string { return aws.String(d.Handle.(string)) }
+
+// settle calls do with at most ten of ds at a time, and once more with those that failed through no fault of theirs.
+func (s *subscription) settle(ctx context.Context, what string, ds []*driver.Delivery,
+	do func(context.Context, []*driver.Delivery) ([]types.BatchResultErrorEntry, error),
+) error {
+	var all error
+	for part := range slices.Chunk(ds, maxBatch) {
+		for try := range 2 {
+			failed, err := do(ctx, part)
+			if err != nil {
+				all = errors.Join(all, fmt.Errorf("sqspubsub: %s: %w", what, err))
+				break
+			}
+			again, err := sift(part, failed, try > 0)
+			if err != nil {
+				all = errors.Join(all, fmt.Errorf("sqspubsub: %s: %w", what, err))
+			}
+			if part = again; len(part) == 0 {
+				break
+			}
+		}
+	}
+	return all
+}
+
+// sift returns what to try again of what failed, and why the rest did. A lease that was lost is no failure.
+func sift(part []*driver.Delivery, failed []types.BatchResultErrorEntry, last bool) ([]*driver.Delivery, error) {
+	var again []*driver.Delivery
+	var err error
+	for _, f := range failed {
+		i, noNumber := strconv.Atoi(aws.ToString(f.Id))
+		switch {
+		case lost(f):
+		case !f.SenderFault && !last && noNumber == nil && 0 <= i && i < len(part):
+			again = append(again, part[i])
+		default:
+			err = errors.Join(err, fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message)))
+		}
+	}
+	return again, err
+}
+
+// lost reports whether a message is in other hands, or gone. SQS answers the limit of 12 hours by the same code.
+func lost(f types.BatchResultErrorEntry) bool {
+	code, text := aws.ToString(f.Code), aws.ToString(f.Message)
+	switch {
+	case strings.Contains(text, "Total VisibilityTimeout"):
+		return false
+	case strings.Contains(code, "ReceiptHandleIsInvalid"), strings.Contains(code, "MessageNotInflight"):
+		return true
+	}
+	return strings.Contains(code, "InvalidParameterValue") &&
+		(strings.Contains(text, "does not exist or is not available") || strings.Contains(text, "has expired"))
+}
