@@ -19,7 +19,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell git ls-files go.mod '*/go.mod'))))
 
 # Packages with tests that talk to the servers of scripts/services, or have the clients of scripts/tools.
-REAL := ./transport/grpcserver ./metrics/... ./pubsub/kafkapubsub/... ./pubsub/natspubsub/... ./sqlx/sqlxtest/... ./examples/... ./transport/httpserver/...
+REAL := ./transport/grpcserver ./metrics/... ./pubsub/kafkapubsub/... ./pubsub/natspubsub/... ./pubsub/sqspubsub/... ./sqlx/sqlxtest/... ./examples/... ./transport/httpserver/...
 
 # $(call each,COMMAND) runs the command in every module, as a user has it: without the workspace.
 each = @for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && GOWORK=off $(1)); done

@@ -52,7 +52,7 @@ func (b *Broker) ensureQueue(
 ) (queue, error) {
 	q, has, err := b.findQueue(ctx, name, fifo)
 	switch {
-	case err == nil && !lets(has["Policy"], has["QueueArn"], t.arn):
+	case err == nil && !lets(has["Policy"], t.arn):
 		return q, permanentError{fmt.Errorf("sqspubsub: queue %q: its Policy does not let topic %q send to it", name, t.arn)}
 	case isMissing(err):
 		if q, err = b.createQueue(ctx, t, name, fifo, attributes); err != nil {
@@ -122,10 +122,23 @@ func policy(queueARN, topicARN string) string {
 		`"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`, queueARN, topicARN)
 }
 
-// lets reports whether a policy speaks of the topic. How it does, in all the ways that there are, is the service's to
-// judge: what is found here is a policy that is missing or another topic's.
-func lets(policy, queueARN, topicARN string) bool {
-	account, _, _ := strings.Cut(strings.TrimPrefix(topicARN, "arn:"), ":")
-	return strings.Contains(policy, topicARN) || account != "" && strings.Contains(policy, `*`) &&
-		strings.Contains(policy, queueARN)
+// lets reports whether a policy allows the topic something. What else it says is the service's to judge: what is found
+// here is a policy that is missing, or another topic's.
+func lets(policy, topicARN string) bool {
+	var p struct {
+		Statement []struct {
+			Effect    string
+			Condition map[string]map[string]any // a string, or a list of them
+		}
+	}
+	if json.Unmarshal([]byte(policy), &p) != nil {
+		return false
+	}
+	for _, s := range p.Statement {
+		if s.Effect == "Allow" && (len(s.Condition) == 0 || strings.Contains(fmt.Sprint(s.Condition), topicARN) ||
+			strings.Contains(fmt.Sprint(s.Condition), "*")) {
+			return true
+		}
+	}
+	return false
 }
