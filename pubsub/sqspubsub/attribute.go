@@ -128,6 +128,22 @@ func unpack(text string) driver.Attributes {
 	return attrs
 }
 
+// decodeAttributes reverses what encode did to attributes, and returns how the body is written.
+func decodeAttributes(raw driver.Attributes) (attrs driver.Attributes, encoding string) {
+	attrs = make(driver.Attributes, 0, len(raw))
+	for _, a := range raw {
+		switch name := strings.ToLower(a.Name); name {
+		case attrEncoding:
+			encoding = a.Value
+		case attrPacked:
+			attrs = append(attrs, unpack(a.Value)...)
+		default:
+			attrs = append(attrs, driver.Attribute{Name: name, Value: a.Value})
+		}
+	}
+	return attrs, encoding
+}
+
 // decodeBody reverses what encode did to a body. What does not decode, a stranger's, stands for itself.
 func decodeBody(body, encoding string) []byte {
 	switch encoding {

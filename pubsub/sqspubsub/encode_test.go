@@ -155,3 +155,33 @@ func TestOnlyTheRefusedEntryIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEnvelopeOfSNSIsUnwrapped(t *testing.T) {
+	const wrapped = `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:r:a:t","Message":"hello",` +
+		`"MessageAttributes":{"CE-ID":{"Type":"String","Value":"1"},"bytes":{"Type":"Binary","Value":"AP8="}}}`
+	for body, want := range map[string]string{
+		wrapped:                   "hello",
+		`{"Type":"Notification"}`: `{"Type":"Notification"}`,
+		`{"Type":"Other","Message":"x","MessageId":"m","TopicArn":"arn:"}`: `{"Type":"Other","Message":"x","MessageId":"m","TopicArn":"arn:"}`,
+		"{": "{",
+	} {
+		d := delivery(types.Message{Body: aws.String(body)})
+		if string(d.Data) != want {
+			t.Errorf("%s is %q, want %q", body, d.Data, want)
+		}
+		if body == wrapped && (d.Attributes.Get("ce-id") != "1" || d.Attributes.Get("bytes") != "\x00\xff") {
+			t.Errorf("attributes %v, want those of the envelope", d.Attributes)
+		}
+	}
+}
+
+func FuzzDeliveryOfAnyBody(f *testing.F) {
+	f.Add(`{"Type":"Notification","MessageId":"m","TopicArn":"arn:a","Message":"x"}`, "mainstay-attributes", `{"a":["AA=="]}`)
+	f.Fuzz(func(t *testing.T, body, name, value string) {
+		d := delivery(types.Message{Body: &body})
+		if _, _, wrapped := unwrap(body); !wrapped && string(d.Data) != body {
+			t.Errorf("arrived %q, want %q", d.Data, body)
+		}
+		delivery(types.Message{Body: &body, MessageAttributes: map[string]types.MessageAttributeValue{name: {StringValue: &value}}})
+	})
+}

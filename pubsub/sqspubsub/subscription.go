@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -190,23 +189,21 @@ func delivery(m types.Message) *driver.Delivery {
 	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 		d.Published = time.UnixMilli(ms)
 	}
-	attrs := make(driver.Attributes, 0, len(m.MessageAttributes))
-	encoding := ""
+	body, raw := aws.ToString(m.Body), make(driver.Attributes, 0, len(m.MessageAttributes))
 	for name, a := range m.MessageAttributes {
 		v := aws.ToString(a.StringValue)
 		if a.StringValue == nil {
 			v = string(a.BinaryValue)
 		}
-		switch name = strings.ToLower(name); name {
-		case attrEncoding:
-			encoding = v
-		case attrPacked:
-			attrs = append(attrs, unpack(v)...)
-		default:
-			attrs = append(attrs, driver.Attribute{Name: name, Value: v})
+		raw = append(raw, driver.Attribute{Name: name, Value: v})
+	}
+	if len(raw) == 0 {
+		if inner, attrs, ok := unwrap(body); ok {
+			body, raw = inner, attrs
 		}
 	}
-	d.Message = driver.Message{Attributes: attrs, Data: decodeBody(aws.ToString(m.Body), encoding)}
+	attrs, encoding := decodeAttributes(raw)
+	d.Message = driver.Message{Attributes: attrs, Data: decodeBody(body, encoding)}
 	return d
 }
 
