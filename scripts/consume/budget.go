@@ -140,6 +140,26 @@ func main() {
 	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
 }
 `},
+	{"pubsub/sqspubsub", 28, `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/sqspubsub"
+)
+
+func main() {
+	config := aws.Config{Region: "eu-central-1"}
+	broker := sqspubsub.New(sqs.NewFromConfig(config), sns.NewFromConfig(config), nil)
+	client := pubsub.NewClient(broker, nil)
+	log.Println(pubsub.NewTopic[string]("greeted", nil).Publish(context.Background(), client, "hello"))
+}
+`},
 	{"sqlx/outbox", 21, `package main
 
 import (
