@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -73,6 +74,9 @@ func NewClient(b driver.Broker, o *Options) *Client {
 		c.traceFields = append(c.traceFields, strings.ToLower(f))
 	}
 	c.observer, c.err = newObserver(o.Registerer, tp, systemOf(b))
+	if fault := textFault(c.source, maxNameLength); fault != "" {
+		c.err = errors.Join(c.err, fmt.Errorf("pubsub: %w", &InvalidError{"Options.Source", fault}))
+	}
 	return c
 }
 
@@ -105,7 +109,7 @@ func (c *Client) Publish(ctx context.Context, topic string, ms ...*Message) erro
 		defer cancel()
 	}
 	sending := c.observer.sending(ctx, topic, len(ms))
-	batch, err := c.envelopes(ctx, topic, ms, sending)
+	batch, err := newPacker(c, ctx, topic, len(ms), sending).pack(ctx, ms)
 	if err == nil {
 		err = c.broker.Publish(ctx, topic, batch)
 	}
@@ -114,38 +118,6 @@ func (c *Client) Publish(ctx context.Context, topic string, ms ...*Message) erro
 		return fmt.Errorf("pubsub: publish %q: %w", topic, err)
 	}
 	return nil
-}
-
-// envelopes prepares ms and opens a span for each.
-func (c *Client) envelopes(ctx context.Context, topic string, ms []*Message, s *sending) ([]driver.Message, error) {
-	batch := make([]driver.Message, len(ms))
-	for i, m := range ms {
-		p, err := c.prepare(ctx, topic, m, s)
-		if err != nil {
-			return nil, fmt.Errorf("message %d: %w", i, err)
-		}
-		batch[i] = encode(p)
-	}
-	return batch, nil
-}
-
-// prepare is Prepare under a span of m's own. A message that an outbox prepared belongs to the trace of the request
-// that wrote it, not to the relay's and not to that of its neighbours.
-func (c *Client) prepare(ctx context.Context, topic string, m *Message, s *sending) (*Message, error) {
-	if m != nil && m.Trace != nil {
-		ctx = c.propagator.Extract(ctx, traceCarrier(m.Trace))
-		untraced := *m
-		untraced.Trace = nil
-		m = &untraced
-	}
-	ctx, span := s.start(ctx)
-	p, err := Prepare(ctx, topic, m, c.propagator)
-	if err != nil {
-		return nil, err
-	}
-	p.Source = cmp.Or(p.Source, c.source)
-	describe(span, p)
-	return p, nil
 }
 
 // Declare creates the topics that are missing, where the broker knows topics at all. Those that exist are left as

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"crypto/rand"
 	"maps"
 	"slices"
 	"time"
@@ -29,31 +30,23 @@ const (
 	specVersion = "1.0"
 )
 
-// encode puts a prepared message into its envelope.
-func encode(m *Message) driver.Message {
-	as := make(driver.Attributes, 0, 10+len(m.Trace)+len(m.Metadata))
+// envelopeAttributes is the most that a message has beside its trace and its metadata.
+const envelopeAttributes = 10
+
+// encode appends m's envelope, without trace and metadata, to as. when is m.Time as RFC 3339 has it.
+func encode(as driver.Attributes, m *Message, when string) driver.Attributes {
 	as = append(as,
 		driver.Attribute{Name: attrSpecVersion, Value: specVersion},
 		driver.Attribute{Name: attrID, Value: m.ID},
 		driver.Attribute{Name: attrSource, Value: m.Source},
 		driver.Attribute{Name: attrType, Value: m.Type},
-		driver.Attribute{Name: attrTime, Value: m.Time.Format(time.RFC3339Nano)},
+		driver.Attribute{Name: attrTime, Value: when},
 		driver.Attribute{Name: attrCorrelation, Value: m.CorrelationID},
 	)
 	as = appendIf(as, attrKey, m.Key)
 	as = appendIf(as, attrSchema, m.Schema)
 	as = appendIf(as, attrContentType, m.ContentType)
-	as = appendIf(as, attrCausation, m.CausationID)
-	// Before the metadata: the first of a name counts.
-	for k, v := range m.Trace {
-		as = append(as, driver.Attribute{Name: k, Value: v})
-	}
-	for k, v := range m.Metadata {
-		if _, taken := m.Trace[k]; !taken {
-			as = append(as, driver.Attribute{Name: k, Value: v})
-		}
-	}
-	return driver.Message{ID: m.ID, Key: m.Key, Attributes: as, Data: m.Data}
+	return appendIf(as, attrCausation, m.CausationID)
 }
 
 func appendIf(as driver.Attributes, name, value string) driver.Attributes {
@@ -146,7 +139,7 @@ func strangerID(d *driver.Delivery) string {
 	if id := text(d.Position, maxNameLength); id != "" {
 		return id
 	}
-	return newID()
+	return newID(rand.Reader)
 }
 
 // correlationOf adopts what the message carries. Where that is missing or hostile, the message's own ID starts the

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -9,9 +10,11 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func traceFields() []string { return propagation.TraceContext{}.Fields() }
@@ -21,12 +24,12 @@ func TestEnvelope(t *testing.T) {
 		ID: "1", Key: "k", Type: "shop.order", Source: "/orders", Schema: "https://example.com/order/2",
 		ContentType: "application/json", CorrelationID: "c", CausationID: "b",
 		Time:  time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Trace: map[string]string{"traceparent": "t", "tracestate": "s"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
+		Trace: map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "s=1"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
 	}
-	got := encode(m)
+	got := envelopeOf(t, m)
 	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: driver.AttributesOf(map[string]string{
 		"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/orders", "ce-type": "shop.order", "ce-time": "2026-01-02T03:04:05.000000006Z",
-		"ce-partitionkey": "k", "content-type": "application/json", "ce-dataschema": "https://example.com/order/2", "traceparent": "t", "tracestate": "s",
+		"ce-partitionkey": "k", "content-type": "application/json", "ce-dataschema": "https://example.com/order/2", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "s=1",
 		"ce-correlationid": "c", "ce-causationid": "b", "user": "u",
 	})}
 	got.Attributes = driver.AttributesOf(got.Attributes.Map()) // in order
@@ -38,6 +41,28 @@ func TestEnvelope(t *testing.T) {
 	if !reflect.DeepEqual(back, m) {
 		t.Errorf("decode = %+v,\nwant %+v", back, m)
 	}
+}
+
+// envelopeOf returns what the broker is given of m, by a client without spans of its own.
+func envelopeOf(t testing.TB, m *Message) driver.Message {
+	t.Helper()
+	b := &taker{}
+	c := NewClient(b, &Options{Registerer: prometheus.NewRegistry(), TracerProvider: noop.NewTracerProvider()})
+	if err := c.Publish(t.Context(), "orders", m); err != nil {
+		t.Fatal(err)
+	}
+	return b.ms[0]
+}
+
+// taker is a broker that takes what it is given.
+type taker struct {
+	driver.Broker
+	ms []driver.Message
+}
+
+func (b *taker) Publish(_ context.Context, _ string, ms []driver.Message) error {
+	b.ms = append(b.ms, ms...)
+	return nil
 }
 
 func TestDecodeKeepsNoHostileCause(t *testing.T) {

@@ -29,7 +29,7 @@ type Message struct {
 	// Time is when the event happened. Zero at Publish means now.
 	Time time.Time
 	// CorrelationID joins the message with the request or message that caused it. Empty at Publish means that of the
-	// context, or a new one.
+	// context; where that has none, a story begins with the message: its ID, or a new one where that is not well formed.
 	CorrelationID string
 	// CausationID is the ID of the message whose handler published this one, "" where a request did. Empty at Publish
 	// means the context's [correlation.Cause]: in a handler the ID of the message that it handles, if that is well formed

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/mainstay-go/mainstay/metrics"
 	"github.com/mainstay-go/mainstay/resilience"
@@ -20,6 +21,7 @@ const scope = "github.com/mainstay-go/mainstay/pubsub"
 // form, where these have one.
 type observer struct {
 	tracer      trace.Tracer
+	untraced    bool                 // spans do nothing: they are not made, and the trace passes through
 	system      []attribute.KeyValue // messaging.system, where the broker says
 	send        *metrics.RED
 	topics      *destinations
@@ -37,6 +39,7 @@ func newObserver(reg prometheus.Registerer, tp trace.TracerProvider, system stri
 		reg = prometheus.DefaultRegisterer
 	}
 	o := &observer{tracer: tp.Tracer(scope)}
+	_, o.untraced = tp.(noop.TracerProvider)
 	if system != "" {
 		o.system = []attribute.KeyValue{semconv.MessagingSystemKey.String(system)}
 	}

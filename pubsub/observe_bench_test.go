@@ -46,11 +46,12 @@ func BenchmarkObserve(b *testing.B) {
 		m := &Message{ID: "m-1", Metadata: map[string]string{"tenant": "a", "region": "eu"}}
 		b.ReportAllocs()
 		for b.Loop() {
-			p, err := Prepare(b.Context(), "orders", m, nil)
+			s := client.observer.sending(b.Context(), "orders", 1)
+			ms, err := newPacker(client, b.Context(), "orders", 1, s).pack(b.Context(), []*Message{m})
 			if err != nil {
 				b.Fatal(err)
 			}
-			decode("orders", "stock", &driver.Delivery{Message: encode(p)}, client.traceFields)
+			decode("orders", "stock", &driver.Delivery{Message: ms[0]}, client.traceFields)
 		}
 	})
 }

@@ -1,8 +1,11 @@
 package pubsub
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -57,38 +60,76 @@ func Prepare(ctx context.Context, topic string, m *Message, p propagation.TextMa
 		return nil, &InvalidError{"message", "is nil"}
 	}
 	c := *m
-	c.Topic, c.Subscription, c.Attempt, c.DeadLetter = "", "", 0, nil
-	if c.ID == "" {
-		c.ID = newID()
-	}
-	if c.Type == "" {
-		c.Type = topic
-	}
-	if c.Time.IsZero() {
-		c.Time = time.Now()
-	}
-	c.Time = c.Time.UTC()
-	if c.CorrelationID == "" {
-		c.CorrelationID = correlation.Adopt(correlation.FromContext(ctx))
-	}
-	if cause := correlation.Cause(ctx); c.CausationID == "" && cause != c.ID {
-		c.CausationID = cause
-	}
+	o := originOf(ctx, topic)
+	o.complete(&c)
 	c.Trace = traceOf(ctx, c.Trace, propagatorOr(p))
 	c.Metadata = maps.Clone(c.Metadata)
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := checkAttributes("Trace", c.Trace); err != nil {
+		return nil, err
+	}
 	return &c, nil
 }
 
-func newID() string {
-	id, err := uuid.NewV7()
+// origin is what the messages of one call have in common.
+type origin struct {
+	topic         string
+	correlationID string // of the context, "" where it has none
+	causationID   string
+	now           time.Time
+	ids           io.Reader // where IDs are made of
+}
+
+func originOf(ctx context.Context, topic string) origin {
+	return origin{
+		topic: topic, correlationID: correlation.FromContext(ctx), causationID: correlation.Cause(ctx),
+		now: time.Now().UTC(), ids: rand.Reader,
+	}
+}
+
+// complete fills in what m, a copy of the caller's, leaves empty.
+func (o *origin) complete(m *Message) {
+	m.Topic, m.Subscription, m.Attempt, m.DeadLetter = "", "", 0, nil
+	if m.ID == "" {
+		m.ID = newID(o.ids)
+	}
+	if m.Type == "" {
+		m.Type = o.topic
+	}
+	if m.Time.IsZero() {
+		m.Time = o.now
+	}
+	m.Time = m.Time.UTC()
+	switch {
+	case m.CorrelationID != "":
+	case o.correlationID != "":
+		m.CorrelationID = o.correlationID
+	default:
+		m.CorrelationID = correlation.Adopt(m.ID)
+	}
+	if m.CausationID == "" && o.causationID != m.ID {
+		m.CausationID = o.causationID
+	}
+}
+
+// newID makes a UUIDv7 with randomness from r.
+func newID(r io.Reader) string {
+	id, err := uuid.NewV7FromReader(r)
 	if err != nil {
 		// crypto/rand never fails since Go 1.24.
 		panic("pubsub: no randomness: " + err.Error())
 	}
 	return id.String()
+}
+
+// randomness returns what n IDs are made of: one call to the system, where a call for each would cost more than all the
+// rest of a message.
+func randomness(n int) io.Reader {
+	b := make([]byte, n*len(uuid.UUID{}))
+	rand.Read(b)
+	return bytes.NewReader(b)
 }
 
 func propagatorOr(p propagation.TextMapPropagator) propagation.TextMapPropagator {
@@ -135,9 +176,9 @@ func (c traceCarrier) Set(key, value string) {
 
 func (c traceCarrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
-// check says whether m, defaults filled in, can travel through every broker.
+// check says whether m, defaults filled in, can travel through every broker. Its Trace is not looked at.
 func (m *Message) check() error {
-	names := []struct {
+	names := [...]struct {
 		field, value string
 		limit        int
 	}{
@@ -161,9 +202,6 @@ func (m *Message) check() error {
 	}
 	if !sendable(m.Time) {
 		return &InvalidError{"Time", "must lie in the years 0 to 9999"}
-	}
-	if err := checkAttributes("Trace", m.Trace); err != nil {
-		return err
 	}
 	if err := checkAttributes("Metadata", m.Metadata); err != nil {
 		return err
@@ -235,6 +273,7 @@ func textFault(s string, limit int) string {
 	switch {
 	case len(s) > limit:
 		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(s), limit)
+	case onlyHas(s, func(c byte) bool { return 0x20 <= c && c < 0x7f }): // nearly always
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, isControl):
 		return "holds a control character or invalid UTF-8"
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/mainstay-go/mainstay/metrics"
 )
@@ -77,12 +78,19 @@ type sending struct {
 	ctx   context.Context //nolint:containedctx // of the call, for the exemplar; a sending lives no longer than its call
 	to    *destination
 	began time.Time
-	spans []trace.Span
+	n     int        // spans that were started
+	spans []sendSpan // those that are kept
 	batch []trace.SpanStartOption
 }
 
+// sendSpan is the span of one message of a call.
+type sendSpan struct {
+	trace.Span
+	index int
+}
+
 func (o *observer) sending(ctx context.Context, topic string, n int) *sending {
-	s := &sending{o: o, ctx: ctx, to: o.destination(topic), began: time.Now(), spans: make([]trace.Span, 0, n)}
+	s := &sending{o: o, ctx: ctx, to: o.destination(topic), began: time.Now()}
 	s.batch = s.to.option
 	if n > 1 {
 		s.batch = append(slices.Clip(s.batch), trace.WithAttributes(semconv.MessagingBatchMessageCount(n)))
@@ -91,8 +99,15 @@ func (o *observer) sending(ctx context.Context, topic string, n int) *sending {
 }
 
 func (s *sending) start(ctx context.Context) (context.Context, trace.Span) {
+	index := s.n
+	s.n++
+	if s.o.untraced {
+		return ctx, noop.Span{}
+	}
 	ctx, span := s.o.tracer.Start(ctx, s.to.span, s.batch...)
-	s.spans = append(s.spans, span)
+	if span.IsRecording() {
+		s.spans = append(s.spans, sendSpan{span, index})
+	}
 	return ctx, span
 }
 
@@ -101,8 +116,8 @@ func (s *sending) end(err error) {
 	kind := errorType(err)
 	var partly *PublishError
 	errors.As(err, &partly)
-	for i, span := range s.spans {
-		if err != nil && (partly == nil || slices.Contains(partly.Indexes, i)) {
+	for _, span := range s.spans {
+		if err != nil && (partly == nil || slices.Contains(partly.Indexes, span.index)) {
 			failSpan(span, err, kind)
 		}
 		span.End()

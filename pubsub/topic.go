@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	"github.com/mainstay-go/mainstay/resilience"
@@ -69,7 +70,7 @@ func (t *Topic[T]) Message(event T) (*Message, error) {
 		m.ID = t.o.ID(event)
 	}
 	if m.ID == "" {
-		m.ID = newID()
+		m.ID = newID(rand.Reader)
 	}
 	if t.o.Key != nil {
 		m.Key = t.o.Key(event)

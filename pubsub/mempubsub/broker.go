@@ -29,6 +29,7 @@ type Broker struct {
 }
 
 type topic struct {
+	name    string
 	seq     uint64
 	queues  map[string]*queue
 	history []*stored // by seq
@@ -45,12 +46,7 @@ func (b *Broker) Publish(ctx context.Context, name string, ms []driver.Message) 
 	}
 	b.mu.Lock()
 	t := b.topic(name)
-	stored := make([]*stored, len(ms))
-	now := time.Now()
-	for i, m := range ms {
-		t.seq++
-		stored[i] = newStored(name, t.seq, m, now)
-	}
+	stored := t.store(ms, time.Now())
 	b.keep(t, stored)
 	// Each queue takes what it has room for, whatever becomes of the others.
 	left := make([]*cursor, 0, len(t.queues))
@@ -117,8 +113,9 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	if o.DeadLetter != "" {
 		b.topic(o.DeadLetter).dead = true
 	}
-	q.receivers++
-	return &subscription{b: b, q: q, lease: o.Lease, closed: make(chan struct{})}, nil
+	s := &subscription{b: b, q: q, lease: o.Lease, closed: make(chan struct{})}
+	q.receivers = append(q.receivers, s)
+	return s, nil
 }
 
 // Ping returns nil: the broker is this process.
@@ -129,7 +126,7 @@ func (b *Broker) limit() int { return cmp.Or(b.Backlog, 10_000) }
 func (b *Broker) topic(name string) *topic {
 	t := b.topics[name]
 	if t == nil {
-		t = &topic{queues: make(map[string]*queue)}
+		t = &topic{name: name, queues: make(map[string]*queue)}
 		if b.topics == nil {
 			b.topics = make(map[string]*topic)
 		}
@@ -144,17 +141,4 @@ func (b *Broker) madeRoom() {
 		close(b.room)
 		b.room = nil
 	}
-}
-
-// stored is one published message, shared by the queues that hold it.
-type stored struct {
-	driver.Message
-	seq       uint64
-	position  string
-	published time.Time
-}
-
-func newStored(topic string, seq uint64, m driver.Message, now time.Time) *stored {
-	m.Data = slices.Clone(m.Data)
-	return &stored{Message: m, seq: seq, position: fmt.Sprintf("%s/%d", topic, seq), published: now}
 }

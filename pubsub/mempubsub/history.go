@@ -100,12 +100,11 @@ func (b *Broker) Remove(ctx context.Context, name string, ds []*driver.Delivery)
 
 // forget drops what waits and is gone.
 func (q *queue) forget(gone map[*stored]bool) {
-	for el := q.waiting.Front(); el != nil; {
-		e := el.Value.(*entry)
-		el = el.Next()
+	for at := q.waiting.front; at != nil; {
+		e := at
+		at = at.next
 		if gone[e.stored] {
-			q.waiting.Remove(e.place)
-			e.place = nil
+			q.waiting.remove(e)
 		}
 	}
 	q.notify() // it may have been the first of its key
@@ -123,13 +122,12 @@ func (b *Broker) Seek(ctx context.Context, topic, name string, to driver.Start) 
 	if err != nil {
 		return err
 	}
-	if q.receivers > 0 {
-		return fmt.Errorf("mempubsub: seek: subscription %q of %q has %d receivers, want none", name, topic, q.receivers)
+	if len(q.receivers) > 0 {
+		return fmt.Errorf("mempubsub: seek: subscription %q of %q has %d receivers, want none", name, topic, len(q.receivers))
 	}
-	for el := q.waiting.Front(); el != nil; el = el.Next() {
-		el.Value.(*entry).place = nil
+	for q.waiting.front != nil {
+		q.waiting.remove(q.waiting.front)
 	}
-	q.waiting.Init()
 	q.push(t.from(to), 0, -1)
 	b.madeRoom()
 	return nil
@@ -150,10 +148,8 @@ func (b *Broker) Redeliver(
 		return err
 	}
 	now := time.Now()
-	for _, m := range ms {
-		t.seq++
-		e := &entry{stored: newStored(topic, t.seq, m, now), moved: true, until: now.Add(delay)}
-		e.place = q.waiting.PushBack(e)
+	for _, m := range t.store(ms, now) {
+		q.waiting.insert(&entry{stored: m, moved: true, until: now.Add(delay)}, nil)
 	}
 	q.notify()
 	return nil

@@ -2,6 +2,7 @@ package mempubsub
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
@@ -12,6 +13,7 @@ type subscription struct {
 	b      *Broker
 	q      *queue
 	lease  time.Duration
+	leased entryList // by the end of the lease
 	closed chan struct{}
 }
 
@@ -48,20 +50,14 @@ func (s *subscription) take(n int) (ds []*driver.Delivery, arrived <-chan struct
 	}
 	now := time.Now()
 	s.q.expire(now)
-	entries := s.q.take(s, n, now)
-	if len(entries) == 0 {
+	ds = s.q.take(s, n, now)
+	if len(ds) == 0 {
 		if s.q.arrived == nil {
 			s.q.arrived = make(chan struct{})
 		}
-		return nil, s.q.arrived, s.q.next(now), nil
+		return nil, s.q.arrived, s.q.due(now), nil
 	}
 	s.b.madeRoom()
-	ds = make([]*driver.Delivery, len(entries))
-	for i, e := range entries {
-		ds[i] = &driver.Delivery{
-			Message: e.Message, Attempt: e.deliveries, Published: e.published, Position: e.position, Handle: e,
-		}
-	}
 	return ds, nil, next, nil
 }
 
@@ -89,10 +85,10 @@ func (s *subscription) Ack(_ context.Context, ds []*driver.Delivery) error {
 	for _, d := range ds {
 		e := d.Handle.(*entry)
 		switch {
-		case e.place != nil:
-			s.q.waiting.Remove(e.place)
-			e.place = nil
-		case e.holder != nil:
+		case e.list == nil: // settled before
+		case e.holder == nil:
+			e.list.remove(e)
+		default:
 			s.q.settle(e)
 		}
 	}
@@ -123,6 +119,8 @@ func (s *subscription) Extend(_ context.Context, ds []*driver.Delivery) error {
 	for _, d := range ds {
 		if e := d.Handle.(*entry); e.holder == s {
 			e.until = until
+			s.leased.remove(e)
+			s.leased.insert(e, nil)
 		}
 	}
 	return nil
@@ -136,12 +134,10 @@ func (s *subscription) Close(context.Context) error {
 		return nil
 	}
 	close(s.closed)
-	s.q.receivers--
+	s.q.receivers = slices.DeleteFunc(s.q.receivers, func(r *subscription) bool { return r == s })
 	now := time.Now()
-	for e := range s.q.leased {
-		if e.holder == s {
-			s.q.putBack(e, now)
-		}
+	for s.leased.front != nil {
+		s.q.putBack(s.leased.front, now)
 	}
 	s.q.notify()
 	return nil
@@ -154,13 +150,16 @@ func (s *subscription) Lag(ctx context.Context) (driver.Lag, error) {
 	}
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
-	lag := driver.Lag{Messages: int64(s.q.waiting.Len() + len(s.q.leased))}
-	if el := s.q.waiting.Front(); el != nil {
-		lag.Oldest = el.Value.(*entry).published
+	lag := driver.Lag{Messages: int64(s.q.waiting.n)}
+	if e := s.q.waiting.front; e != nil {
+		lag.Oldest = e.published
 	}
-	for e := range s.q.leased {
-		if lag.Oldest.IsZero() || e.published.Before(lag.Oldest) {
-			lag.Oldest = e.published
+	for _, r := range s.q.receivers {
+		lag.Messages += int64(r.leased.n)
+		for e := r.leased.front; e != nil; e = e.next {
+			if lag.Oldest.IsZero() || e.published.Before(lag.Oldest) {
+				lag.Oldest = e.published
+			}
 		}
 	}
 	return lag, nil

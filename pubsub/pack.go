@@ -1,0 +1,133 @@
+package pubsub
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mainstay-go/mainstay/pubsub/driver"
+)
+
+// packer puts the messages of one call of Publish into their envelopes. What they have in common is made once.
+type packer struct {
+	c       *Client
+	origin  origin
+	when    string // origin.now as RFC 3339 has it
+	sending *sending
+	carrier attributeCarrier
+	room    driver.Attributes // for the messages to come
+}
+
+// attributesAtOnce bounds for how many messages there is one array of attributes, which lives as long as the last of them.
+const attributesAtOnce = 64
+
+func newPacker(c *Client, ctx context.Context, topic string, n int, s *sending) *packer { //nolint:revive // the client owns it
+	p := &packer{c: c, origin: originOf(ctx, topic), sending: s}
+	p.when = p.origin.now.Format(time.RFC3339Nano)
+	if n > 1 {
+		p.origin.ids = randomness(n)
+	}
+	return p
+}
+
+// pack checks ms and opens a span for each.
+func (p *packer) pack(ctx context.Context, ms []*Message) ([]driver.Message, error) {
+	batch := make([]driver.Message, len(ms))
+	for i, m := range ms {
+		if i%attributesAtOnce == 0 {
+			p.makeRoom(ms[i:min(i+attributesAtOnce, len(ms))])
+		}
+		if err := p.message(ctx, m, &batch[i]); err != nil {
+			return nil, fmt.Errorf("message %d: %w", i, err)
+		}
+	}
+	return batch, nil
+}
+
+func (p *packer) makeRoom(ms []*Message) {
+	n := len(ms) * (envelopeAttributes + len(p.c.traceFields))
+	for _, m := range ms {
+		if m != nil {
+			n += len(m.Metadata)
+		}
+	}
+	p.room = make(driver.Attributes, 0, n)
+}
+
+// message is Prepare under a span of m's own, into an envelope. A message that an outbox prepared belongs to the trace of
+// the request that wrote it, not to the relay's and not to that of its neighbours.
+func (p *packer) message(ctx context.Context, m *Message, into *driver.Message) error {
+	if m == nil {
+		return &InvalidError{"message", "is nil"}
+	}
+	if m.Trace != nil {
+		ctx = p.c.propagator.Extract(ctx, traceCarrier(m.Trace))
+	}
+	own := *m
+	ctx, span := p.sending.start(ctx)
+	p.origin.complete(&own)
+	own.Source = cmp.Or(own.Source, p.c.source)
+	if err := own.check(); err != nil {
+		return err
+	}
+	describe(span, &own)
+	when := p.when
+	if own.Time != p.origin.now {
+		when = own.Time.Format(time.RFC3339Nano)
+	}
+	as := encode(p.room[len(p.room):], &own, when)
+	// Before the metadata: the first of a name counts.
+	traced := len(as)
+	p.carrier.start(as)
+	p.c.propagator.Inject(ctx, &p.carrier)
+	as = p.carrier.as
+	trace := as[traced:]
+	for k, v := range own.Metadata {
+		if trace.Get(k) == "" {
+			as = append(as, driver.Attribute{Name: k, Value: v})
+		}
+	}
+	if free := cap(p.room) - len(p.room); len(as) <= free {
+		p.room = p.room[:len(p.room)+len(as)]
+	}
+	*into = driver.Message{ID: own.ID, Key: own.Key, Attributes: as[:len(as):len(as)], Data: own.Data}
+	return nil
+}
+
+// attributeCarrier is the attributes of a message to a propagator. Names are in lower case, whatever the propagator's
+// convention ("X-Amzn-Trace-Id"), and what no message may carry is left out: a trace keeps nothing from being sent.
+type attributeCarrier struct {
+	as   driver.Attributes
+	from int // where the trace begins
+	size int
+}
+
+func (c *attributeCarrier) start(as driver.Attributes) { *c = attributeCarrier{as: as, from: len(as)} }
+
+func (c *attributeCarrier) Get(key string) string { return c.as[c.from:].Get(strings.ToLower(key)) }
+
+func (c *attributeCarrier) Set(key, value string) {
+	key = strings.ToLower(key)
+	if !validKey(key) || textFault(value, maxValueLength) != "" {
+		return
+	}
+	trace := c.as[c.from:]
+	if trace.Get(key) != "" {
+		trace.Set(key, value)
+		return
+	}
+	c.size += len(key) + len(value)
+	if len(trace) < maxAttributes && c.size <= maxAttributeBytes {
+		c.as = append(c.as, driver.Attribute{Name: key, Value: value})
+	}
+}
+
+func (c *attributeCarrier) Keys() []string {
+	keys := make([]string, 0, len(c.as)-c.from)
+	for _, a := range c.as[c.from:] {
+		keys = append(keys, a.Name)
+	}
+	return keys
+}
