@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/trace"
@@ -77,6 +78,16 @@ func (f Fields) ids(attrs []slog.Attr) (s idSet) {
 		}
 	}
 	return s
+}
+
+// once takes the IDs out of attrs that are given, or come twice: the first of them stays.
+func (f Fields) once(attrs []slog.Attr, given idSet) []slog.Attr {
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool {
+		id := f.id(a.Key)
+		twice := id&given != 0
+		given |= id
+		return twice
+	})
 }
 
 // only returns id when f is want.

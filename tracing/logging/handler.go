@@ -28,7 +28,8 @@ type Handler struct {
 	given  idSet        // the IDs that next has as attributes
 	groups []group      // that are open, outermost first
 	keeps  bool         // whether next may keep the members of groups
-	rooms  *rooms       // for the attributes of a record
+	plain  *plain       // nil where next is for all records
+	rooms  *rooms
 }
 
 // group is an open group. The groups are kept here and not opened in next, where nothing could be written above them.
@@ -86,7 +87,7 @@ func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle passes r on with what the context adds, unless r repeats others and is only counted (see [Sample]).
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	e := extra{correlation: correlation.FromContext(ctx), trace: trace.SpanContextFromContext(ctx)}
+	e := extra{trace: trace.SpanContextFromContext(ctx)}
 	var failed error
 	if h.sample != nil {
 		var pass bool
@@ -95,12 +96,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 		}
 	}
 	var err error
-	switch {
-	case len(h.groups) > 0:
+	if len(h.groups) > 0 {
 		err = h.handleNested(ctx, &r, &e)
-	case e.none() && len(h.yield) == 0 && h.given == 0 && h.redact.spares(&r):
-		err = h.next.Handle(ctx, r) // as it is
-	default:
+	} else {
 		err = h.handleFlat(ctx, &r, &e)
 	}
 	if failed != nil {
@@ -111,13 +109,36 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 
 // handleFlat handles a record while no group is open.
 func (h *Handler) handleFlat(ctx context.Context, r *slog.Record, e *extra) error {
+	given, twice := h.given, idSet(0)
+	r.Attrs(func(a slog.Attr) bool {
+		id := h.fields.id(a.Key)
+		twice |= given & id
+		given |= id
+		return true
+	})
+	if given&hasCorrelation == 0 {
+		e.correlation = correlation.FromContext(ctx)
+	}
+	if h.plain == nil && e.none() && len(h.yield) == 0 && twice == 0 && h.redact.spares(r) {
+		return h.next.Handle(ctx, *r) // as it is
+	}
 	room := h.rooms.get()
-	attrs := h.appendContext(ctx, *room, e, h.given)
+	attrs := h.appendContext(ctx, room.attrs, e, given)
 	added := len(attrs)
 	attrs = h.appendOwn(attrs, r)
-	if given := h.fields.ids(attrs[added:]); given != 0 {
-		attrs = h.once(attrs, added, given)
+	if twice != 0 {
+		attrs = attrs[:added+len(h.fields.once(attrs[added:], h.given))]
 	}
+	ok, err := h.plain.write(room, r, attrs)
+	if !ok {
+		err = h.pass(ctx, r, attrs)
+	}
+	h.rooms.put(room, attrs)
+	return err
+}
+
+// pass gives next a record that has attrs in place of its own.
+func (h *Handler) pass(ctx context.Context, r *slog.Record, attrs []slog.Attr) error {
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	if h.keeps {
 		out.AddAttrs(attrs...)
@@ -125,42 +146,27 @@ func (h *Handler) handleFlat(ctx context.Context, r *slog.Record, e *extra) erro
 		// A group without a name is written as its members are, more than five of which would be an allocation.
 		out.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)})
 	}
-	err := h.next.Handle(ctx, out)
-	h.rooms.put(room, attrs)
-	return err
-}
-
-// once returns attrs without the IDs that are there twice: those of the logger stay, then those of the record, which
-// begin at own and are given, then those of the context.
-func (h *Handler) once(attrs []slog.Attr, own int, given idSet) []slog.Attr {
-	record := slices.DeleteFunc(attrs[own:], func(a slog.Attr) bool {
-		id := h.fields.id(a.Key)
-		twice := id&h.given != 0 || id != 0 && id&given == 0
-		given &^= id // the next of that name is the second
-		return twice
-	})
-	kept := h.fields.ids(record)
-	context := slices.DeleteFunc(attrs[:own], func(a slog.Attr) bool { return h.fields.id(a.Key)&kept != 0 })
-	return append(context, record...)
+	return h.next.Handle(ctx, out)
 }
 
 // handleNested handles a record whose attributes belong into the open groups.
 func (h *Handler) handleNested(ctx context.Context, r *slog.Record, e *extra) error {
+	e.correlation = correlation.FromContext(ctx)
 	inner := h.groups[len(h.groups)-1].attrs
-	var room *[]slog.Attr
+	var own *room
 	if h.keeps {
-		room = new(make([]slog.Attr, 0, len(inner)+r.NumAttrs()))
+		own = &room{attrs: make([]slog.Attr, 0, len(inner)+r.NumAttrs())}
 	} else {
-		room = h.rooms.get()
+		own = h.rooms.get()
 	}
-	attrs := h.appendOwn(append(*room, inner...), r)
+	attrs := h.appendOwn(append(own.attrs, inner...), r)
 	group, attrs := h.nest(attrs)
 	var more [6]slog.Attr // on the stack, enough for most records
 	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	out.AddAttrs(append(h.appendContext(ctx, more[:0], e, h.given), group)...)
 	err := h.next.Handle(ctx, out)
 	if !h.keeps {
-		h.rooms.put(room, attrs)
+		h.rooms.put(own, attrs)
 	}
 	return err
 }
@@ -185,10 +191,11 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.redact.all(attrs)
 	derived := *h
 	if len(h.groups) == 0 {
-		attrs = h.once(attrs, 0, h.fields.ids(attrs))
+		attrs = h.fields.once(attrs, h.given)
 		derived.given |= h.fields.ids(attrs)
 		derived.name = nameAmong(attrs, h.name)
 		derived.next = h.next.WithAttrs(attrs)
+		derived.plain = h.plain.with(attrs)
 		return &derived
 	}
 	derived.groups = slices.Clone(h.groups)

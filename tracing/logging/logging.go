@@ -61,11 +61,15 @@ func New(w io.Writer, o *Options) *slog.Logger {
 	if o.Levels != nil {
 		opts.Level = everything // the handler over it decides
 	}
-	var next slog.Handler = slog.NewJSONHandler(w, opts)
+	out := &serial{w: w}
+	var next slog.Handler = slog.NewJSONHandler(out, opts)
 	if o.Format == Text {
-		next = slog.NewTextHandler(w, opts)
+		next = slog.NewTextHandler(out, opts)
 	}
 	h := NewHandler(next, o)
 	h.level = level
+	if h.next == next && o.Format != Text && opts.ReplaceAttr == nil && !o.AddSource {
+		h.plain = &plain{w: out}
+	}
 	return slog.New(h)
 }

@@ -5,10 +5,19 @@ import (
 	"sync"
 )
 
-// maxRoom bounds the rooms that are kept, in attributes: about 10 kB.
-const maxRoom = 256
+// What is kept of rooms, in attributes (about 10 kB) and in bytes.
+const (
+	maxRoom = 256
+	maxLine = 16 << 10
+)
 
-// rooms are slices for attributes, which would be an allocation a record.
+// room is for what is put together of one record.
+type room struct {
+	attrs []slog.Attr
+	line  []byte
+}
+
+// rooms are used again: each would be an allocation a record.
 type rooms struct{ pool sync.Pool }
 
 // mayKeep reports whether next may keep what is in groups after Handle: only slog's own are known not to.
@@ -21,18 +30,18 @@ func mayKeep(next slog.Handler) bool {
 }
 
 // get returns an empty room, for put to take back.
-func (s *rooms) get() *[]slog.Attr {
-	if room, ok := s.pool.Get().(*[]slog.Attr); ok {
+func (s *rooms) get() *room {
+	if room, ok := s.pool.Get().(*room); ok {
 		return room
 	}
-	return new(make([]slog.Attr, 0, 16))
+	return &room{attrs: make([]slog.Attr, 0, 16)}
 }
 
-// put takes back what get returned, and what it became as it grew. It is not emptied: the next record does that, or the
-// garbage collector, which takes what was not used between two of its runs.
-func (s *rooms) put(room *[]slog.Attr, grown []slog.Attr) {
-	if cap(grown) <= maxRoom {
-		*room = grown[:0]
+// put takes back what get returned, and what its attributes became as they grew. It is not emptied: the next record
+// does that, or the garbage collector, which takes what was not used between two of its runs.
+func (s *rooms) put(room *room, grown []slog.Attr) {
+	if cap(grown) <= maxRoom && cap(room.line) <= maxLine {
+		room.attrs = grown[:0]
 		s.pool.Put(room)
 	}
 }
