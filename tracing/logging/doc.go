@@ -26,7 +26,7 @@
 // [Secret] where they are read. Records without a context (Info, for InfoContext) have no IDs: there is nowhere to take
 // them from. It samples nothing unless [Options].Sample says so, and sends nothing by itself.
 //
-// It takes about 1.1 times as long as a slog.JSONHandler whose callers write the same line by hand, or less
-// (BenchmarkRatio), and one allocation for the IDs where that takes three; a record without IDs and secrets is passed on
-// as it is.
+// It takes 0.6 times as long as a slog.JSONHandler whose callers write the same line by hand, about 1.1 times where
+// groups are open (BenchmarkRatio), and one allocation for the IDs where that takes three: a line with nothing to escape
+// and no groups is written here, byte for byte as slog.JSONHandler would, all others are that handler's.
 package logging
