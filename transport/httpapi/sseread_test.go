@@ -43,6 +43,7 @@ func TestEventReader(t *testing.T) {
 		{"AnIDOfAnEventThatNeverCame", "data: a\n\nid: 8\n", []string{"||a"}},
 		{"AnIDWithANULIsNone", "id: 7\ndata: a\n\nid: 8\x00\ndata: b\n\n", []string{"7||a", "7||b"}},
 		{"CarriageReturns", "data: a\rdata: b\r\rdata: c\r\n\r\ndata: d\n\r\n", []string{"||a\nb", "||c", "||d"}},
+		{"AnEndOfTwoBytesIsOne", "data: a\r\ndata: b\r\n\r\n", []string{"||a\nb"}},
 		{"AByteOrderMark", "\ufeffdata: a\n\n\ufeffdata: b\n\n", []string{"||a"}},
 		{"TwoByteOrderMarks", "\ufeff\ufeffdata: a\n\n", nil},
 		{"UnknownFieldsAndComments", "foo: bar\n:data: x\nDATA: x\n data: x\ndata: a\n\n", []string{"||a"}},
@@ -81,9 +82,14 @@ func TestEventReader(t *testing.T) {
 				t.Errorf("%s: got %q, %v, want too large", name, got, err)
 			}
 		}
-		fits := "data: " + strings.Repeat("x", 94) + "\n\n"
-		if got, _, err := readAll(strings.NewReader(fits), 100); len(got) != 1 || !errors.Is(err, io.EOF) {
-			t.Errorf("a line of 100 bytes: got %q, %v", got, err)
+		for name, fits := range map[string]string{
+			"a line of 100 bytes":         "data: " + strings.Repeat("x", 94) + "\n\n",
+			"100 bytes of data and ends":  strings.Repeat("data: xxxx\n", 19) + "data: xxxxx\n\n",
+			"one event behind the others": strings.Repeat("data: "+strings.Repeat("x", 94)+"\n\n", 3),
+		} {
+			if got, _, err := readAll(strings.NewReader(fits), 100); len(got) == 0 || !errors.Is(err, io.EOF) {
+				t.Errorf("%s: got %q, %v", name, got, err)
+			}
 		}
 	})
 	t.Run("DoesNotWaitBehindACarriageReturn", func(t *testing.T) {

@@ -270,6 +270,15 @@ func TestStreamFails(t *testing.T) {
 			})
 		})
 	}
+	t.Run("WithADeclaredErrorBeforeItsFirstEvent", func(t *testing.T) {
+		connections := 0
+		inBubble(t, answer(&connections, &soldOut{"tea", 2}), func(t *testing.T, c *httpclient.Client) {
+			_, err := collect(t.Context(), prices, c)
+			if e, ok := errors.AsType[*soldOut](err); !ok || e.Left != 2 || connections != 1 {
+				t.Errorf("got %v over %d connections, want 2 left over one", err, connections)
+			}
+		})
+	})
 	t.Run("InItsMidst", func(t *testing.T) {
 		for name, tt := range map[string]struct {
 			err         error
@@ -374,8 +383,10 @@ func TestStreamSend(t *testing.T) {
 		if err := sent(t, httpapi.StreamOptions{MaxEvent: 20}, price{Cents: 1234567890}); err == nil {
 			t.Error("it was sent")
 		}
-		if err := sent(t, httpapi.StreamOptions{MaxEvent: 20}, price{Cents: 1}); err != nil {
-			t.Errorf("got %v, want nil", err)
+		for limit, fits := range map[int]bool{18: false, 19: true} { // what there is on the wire
+			if err := sent(t, httpapi.StreamOptions{MaxEvent: limit}, price{Cents: 1}); (err == nil) != fits {
+				t.Errorf("19 bytes under a limit of %d: got %v", limit, err)
+			}
 		}
 	})
 	t.Run("RefusesWhatComesAfterTheHandler", func(t *testing.T) {
