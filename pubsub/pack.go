@@ -23,7 +23,7 @@ type packer struct {
 // attributesAtOnce bounds for how many messages there is one array of attributes, which lives as long as the last of them.
 const attributesAtOnce = 64
 
-func newPacker(c *Client, ctx context.Context, topic string, n int, s *sending) *packer { //nolint:revive // the client owns it
+func newPacker(ctx context.Context, c *Client, topic string, n int, s *sending) *packer {
 	p := &packer{c: c, origin: originOf(ctx, topic), sending: s}
 	p.when = p.origin.now.Format(time.RFC3339Nano)
 	if n > 1 {
