@@ -10,9 +10,13 @@ import (
 )
 
 // confirm is answer that returns once the server has applied it to each of ds. All confirmations come to one inbox.
+// Under a context that has ended it sends nothing.
 func (s *subscription) confirm(ctx context.Context, ds []*driver.Delivery, what string) error {
 	if len(ds) == 0 {
 		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("natspubsub: none of %d answers is confirmed: %w", len(ds), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
