@@ -3,6 +3,9 @@ module github.com/mainstay-go/mainstay/examples
 go 1.26.0
 
 require (
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/aws-sdk-go-v2/service/sns v1.47.10
+	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.11
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/uuid v1.6.0
@@ -11,6 +14,7 @@ require (
 	github.com/mainstay-go/mainstay v0.0.0
 	github.com/mainstay-go/mainstay/pubsub/kafkapubsub v0.0.0
 	github.com/mainstay-go/mainstay/pubsub/natspubsub v0.0.0
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub v0.0.0
 	github.com/mainstay-go/mainstay/tracing/otlp v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
@@ -34,6 +38,9 @@ require (
 
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.11 // indirect
+	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.11 // indirect
+	github.com/aws/smithy-go v1.28.9 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -83,5 +90,6 @@ replace (
 	github.com/mainstay-go/mainstay => ../
 	github.com/mainstay-go/mainstay/pubsub/kafkapubsub => ../pubsub/kafkapubsub
 	github.com/mainstay-go/mainstay/pubsub/natspubsub => ../pubsub/natspubsub
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub => ../pubsub/sqspubsub
 	github.com/mainstay-go/mainstay/tracing/otlp => ../tracing/otlp
 )
