@@ -162,8 +162,9 @@ type Redeliverer interface {
 
 // Browser is implemented by brokers whose messages can be looked at without consuming them.
 type Browser interface {
-	// Browse returns at most n messages of topic in the order in which they were stored, from cursor on, and the cursor
-	// that follows. The empty cursor is the oldest message; no deliveries mean the end. What Remove took is left out.
+	// Browse returns at most n messages of topic in the order in which they were stored, as far as the broker keeps one,
+	// from cursor on, and the cursor that follows. The empty cursor is the oldest message; no deliveries mean the end.
+	// What Remove took is left out.
 	Browse(ctx context.Context, topic, cursor string, n int) (ds []*Delivery, next string, err error)
 	// Remove takes ds, which Browse returned, away for good. Those that are gone already are no error.
 	Remove(ctx context.Context, topic string, ds []*Delivery) error

@@ -24,8 +24,9 @@ type Options struct {
 	// that exists has to have. Empty means none, which is not held against one that exists. Nil means none for all.
 	FilterPolicy func(topic, name string) string
 	// MaxReceiveCount is the receive count at which the queue of a standard topic moves a message to its dead-letter
-	// queue by itself: a safety net, which is to be well above pubsub's Retry.MaxAttempts. It holds for queues that are
-	// created. Zero means 1000, which is the most that SQS takes; negative means no safety net.
+	// queue by itself: a safety net, which is to be well above pubsub's Retry.MaxAttempts. A queue that exists may do
+	// without a redrive policy; one that it has must say the same. Zero means 1000, which is the most that SQS takes;
+	// negative means no safety net.
 	MaxReceiveCount int
 	// PollWait is how long one request waits for messages, in whole seconds, rounded up. Close waits for the request
 	// under way as well. Zero means 5s; SQS takes at most 20s; negative is an error.
@@ -40,15 +41,15 @@ type Broker struct {
 	o   Options
 	err error // what is wrong with the options
 
-	mu     sync.Mutex
-	topics map[string]topic // known to exist
-	queues map[string]queue // likewise
+	mu        sync.Mutex
+	topics    map[string]topic     // known to exist
+	browsings map[string]*browsing // by topic
 }
 
 // New returns a broker that uses the caller's clients: queues for subscriptions, topics to publish. Endpoint, region,
 // credentials and retries are theirs. Nil o means defaults.
 func New(queues *sqs.Client, topics *sns.Client, o *Options) *Broker {
-	b := &Broker{sqs: queues, sns: topics, topics: make(map[string]topic), queues: make(map[string]queue)}
+	b := &Broker{sqs: queues, sns: topics, topics: make(map[string]topic), browsings: make(map[string]*browsing)}
 	if o != nil {
 		b.o = *o
 	}

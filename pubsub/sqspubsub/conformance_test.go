@@ -24,13 +24,13 @@ func TestConformanceOfMoto(t *testing.T) { pubsubtest.Run(t, standard(t, "sqs, m
 
 func standard(t *testing.T, name, url string) pubsubtest.Harness {
 	h := harness(t, name, url, func(string) bool { return false })
-	h.Abilities = pubsubtest.Abilities{Redeliver: true, Delay: true, Lag: true}
+	h.Abilities = pubsubtest.Abilities{Redeliver: true, Delay: true, Browse: true, Lag: true}
 	return h
 }
 
 func fifo(t *testing.T, name, url string) pubsubtest.Harness {
 	h := harness(t, name, url, func(string) bool { return true })
-	h.Abilities = pubsubtest.Abilities{Order: true, Redeliver: true, Lag: true}
+	h.Abilities = pubsubtest.Abilities{Order: true, Redeliver: true, Browse: true, Lag: true}
 	return h
 }
 

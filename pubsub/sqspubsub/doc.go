@@ -40,8 +40,20 @@
 // then carries one message of a key, so that speed comes from many keys; the services drop a second copy of a message,
 // by its ID, within five minutes. On standard topics the key is the group too, which makes queues fair between keys.
 //
+// # Dead letters
+//
+// SQS has no way of looking at a queue but to receive from it. So package pubsub's Peek and Redrive, on the topic of a
+// subscription's dead letters, receive from the queue that keeps them, which nobody else does: who subscribes to that
+// topic has a queue of their own. Each look raises the letters' receive counts, and hides them for a minute, or until the
+// walk comes to its end or the same [Broker] begins another; Redrive and Peek in another process do not see them
+// meanwhile. Letters come about in the order in which they were stored, as from any standard queue. A redrive policy on
+// that queue is refused: it would take away what was looked at too often.
+//
+// What SQS itself moved there (MaxReceiveCount) says not where it died, and Redrive leaves it. SQS's own redrive
+// (StartMessageMoveTask) takes it back to the queue it came from, which no sibling sees; but it knows no filter, and the
+// letters that pubsub published have no such queue: it takes all to one that it is told, and they are still marked as dead.
+//
 // # What it does not
 //
-// SNS keeps no past: a subscription begins at its end. Queues cannot be looked at without consuming them, so that
-// package pubsub's Peek and Redrive are not supported.
+// SNS keeps no past: a subscription begins at its end.
 package sqspubsub

@@ -1,6 +1,7 @@
 package sqspubsub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,16 +53,37 @@ func (b *Broker) ensureQueue(
 ) (queue, error) {
 	q, has, err := b.findQueue(ctx, name, fifo)
 	switch {
-	case err == nil && !lets(has["Policy"], t.arn):
-		return q, permanentError{fmt.Errorf("sqspubsub: queue %q: its Policy does not let topic %q send to it", name, t.arn)}
 	case isMissing(err):
-		if q, err = b.createQueue(ctx, t, name, fifo, attributes); err != nil {
-			return q, err
-		}
-	case err != nil:
+		q, err = b.createQueue(ctx, t, name, fifo, attributes)
+	case err == nil && !lets(has["Policy"], t.arn):
+		err = permanentError{fmt.Errorf("sqspubsub: queue %q: its Policy does not let topic %q send to it", name, t.arn)}
+	case err == nil:
+		err = checkRedrive(q, has, attributes["RedrivePolicy"])
+	}
+	if err != nil {
 		return q, err
 	}
 	return q, b.connect(ctx, t, q, filter)
+}
+
+// checkRedrive names a redrive policy that is not as wanted, in JSON; "" wants none.
+func checkRedrive(q queue, has map[string]string, want string) error {
+	if got := has["RedrivePolicy"]; got != "" && redriveOf(got) != redriveOf(want) {
+		return permanentError{fmt.Errorf("sqspubsub: queue %q: its RedrivePolicy is %s, want %s", q.name, got, cmp.Or(want, "none"))}
+	}
+	return nil
+}
+
+// redrivePolicy says where a queue moves what was received too often. The count may be a number or a string.
+type redrivePolicy struct{ target, count string }
+
+func redriveOf(text string) redrivePolicy {
+	var p struct {
+		DeadLetterTargetArn string `json:"deadLetterTargetArn"`
+		MaxReceiveCount     any    `json:"maxReceiveCount"`
+	}
+	_ = json.Unmarshal([]byte(text), &p) // what is no policy is none
+	return redrivePolicy{p.DeadLetterTargetArn, fmt.Sprint(p.MaxReceiveCount)}
 }
 
 func (b *Broker) createQueue(

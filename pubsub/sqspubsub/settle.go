@@ -19,12 +19,36 @@ import (
 // Ack deletes ds. Package pubsub has one Ack under way at a time and collects the rest, so that requests carry ten
 // where there are as many. It implements driver.Subscription.
 func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
-	return s.settle(ctx, "delete", ds, func(ctx context.Context, part []*driver.Delivery) ([]types.BatchResultErrorEntry, error) {
+	return s.b.deleteAll(ctx, s.q, receiptsOf(ds))
+}
+
+// Release makes ds visible again once delay, in whole seconds rounded up, has passed. SQS hides a message for 12 hours
+// from its receipt at most: a delay beyond half an hour less is cut to that. It implements driver.Subscription.
+func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
+	return s.b.hideAll(ctx, s.q, "release", receiptsOf(ds), wholeSeconds(delay, maxVisibility-30*time.Minute))
+}
+
+// Extend hides ds for the length of the lease from now. It fails once SQS would hide a message for more than 12 hours
+// from its receipt. It implements driver.Subscription.
+func (s *subscription) Extend(ctx context.Context, ds []*driver.Delivery) error {
+	return s.b.hideAll(ctx, s.q, "extend", receiptsOf(ds), wholeSeconds(s.lease, maxVisibility))
+}
+
+func receiptsOf(ds []*driver.Delivery) []string {
+	receipts := make([]string, len(ds))
+	for i, d := range ds {
+		receipts[i] = d.Handle.(string)
+	}
+	return receipts
+}
+
+func (b *Broker) deleteAll(ctx context.Context, q queue, receipts []string) error {
+	return settle(ctx, "delete", receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
-		for i, d := range part {
-			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: receipt(d)}
+		for i, r := range part {
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(r)}
 		}
-		out, err := s.b.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: s.q.url, Entries: entries})
+		out, err := b.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: q.url, Entries: entries})
 		if err != nil {
 			return nil, err
 		}
@@ -32,28 +56,17 @@ func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
 	})
 }
 
-// Release makes ds visible again once delay, in whole seconds rounded up, has passed. SQS hides a message for 12 hours
-// from its receipt at most: a delay beyond half an hour less is cut to that. It implements driver.Subscription.
-func (s *subscription) Release(ctx context.Context, ds []*driver.Delivery, delay time.Duration) error {
-	return s.hide(ctx, "release", ds, wholeSeconds(delay, maxVisibility-30*time.Minute))
-}
-
-// Extend hides ds for the length of the lease from now. It fails once SQS would hide a message for more than 12 hours
-// from its receipt. It implements driver.Subscription.
-func (s *subscription) Extend(ctx context.Context, ds []*driver.Delivery) error {
-	return s.hide(ctx, "extend", ds, wholeSeconds(s.lease, maxVisibility))
-}
-
-func (s *subscription) hide(ctx context.Context, what string, ds []*driver.Delivery, seconds int32) error {
-	return s.settle(ctx, what, ds, func(ctx context.Context, part []*driver.Delivery) ([]types.BatchResultErrorEntry, error) {
+// hideAll makes what was received visible to others in so many seconds from now.
+func (b *Broker) hideAll(ctx context.Context, q queue, what string, receipts []string, seconds int32) error {
+	return settle(ctx, what, receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
-		for i, d := range part {
+		for i, r := range part {
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: receipt(d), VisibilityTimeout: seconds,
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(r), VisibilityTimeout: seconds,
 			}
 		}
-		out, err := s.b.sqs.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
-			QueueUrl: s.q.url, Entries: entries,
+		out, err := b.sqs.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
+			QueueUrl: q.url, Entries: entries,
 		})
 		if err != nil {
 			return nil, err
@@ -62,14 +75,12 @@ func (s *subscription) hide(ctx context.Context, what string, ds []*driver.Deliv
 	})
 }
 
-func receipt(d *driver.Delivery) *string { return aws.String(d.Handle.(string)) }
-
-// settle calls do with at most ten of ds at a time, and once more with those that failed through no fault of theirs.
-func (s *subscription) settle(ctx context.Context, what string, ds []*driver.Delivery,
-	do func(context.Context, []*driver.Delivery) ([]types.BatchResultErrorEntry, error),
+// settle calls do with at most ten receipts at a time, and once more with those that failed through no fault of theirs.
+func settle(ctx context.Context, what string, receipts []string,
+	do func(context.Context, []string) ([]types.BatchResultErrorEntry, error),
 ) error {
 	var all error
-	for part := range slices.Chunk(ds, maxBatch) {
+	for part := range slices.Chunk(receipts, maxBatch) {
 		for try := range 2 {
 			failed, err := do(ctx, part)
 			if err != nil {
@@ -89,8 +100,8 @@ func (s *subscription) settle(ctx context.Context, what string, ds []*driver.Del
 }
 
 // sift returns what to try again of what failed, and why the rest did. A lease that was lost is no failure.
-func sift(part []*driver.Delivery, failed []types.BatchResultErrorEntry, last bool) ([]*driver.Delivery, error) {
-	var again []*driver.Delivery
+func sift(part []string, failed []types.BatchResultErrorEntry, last bool) ([]string, error) {
+	var again []string
 	var err error
 	for _, f := range failed {
 		i, noNumber := strconv.Atoi(aws.ToString(f.Id))

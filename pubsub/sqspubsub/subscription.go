@@ -163,12 +163,7 @@ func (s *subscription) takeOrPoll(n int) ([]*driver.Delivery, <-chan struct{}, e
 
 // fetch makes one request.
 func (s *subscription) fetch(n int) {
-	out, err := s.b.sqs.ReceiveMessage(s.ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: s.q.url, MaxNumberOfMessages: int32(n), //nolint:gosec // at most ten
-		VisibilityTimeout: max(wholeSeconds(s.lease, maxVisibility), 1), WaitTimeSeconds: wholeSeconds(s.b.o.PollWait, maxVisibility),
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	})
+	ms, err := s.b.receive(s.ctx, s.q, n, s.lease, s.b.o.PollWait)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.poll)
@@ -178,9 +173,23 @@ func (s *subscription) fetch(n int) {
 		return
 	}
 	s.expires = time.Now().Add(s.lease)
-	for _, m := range out.Messages {
+	for _, m := range ms {
 		s.buffer = append(s.buffer, delivery(m))
 	}
+}
+
+// receive makes one request for at most ten messages, which are hidden for lease.
+func (b *Broker) receive(ctx context.Context, q queue, n int, lease, wait time.Duration) ([]types.Message, error) {
+	out, err := b.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: q.url, MaxNumberOfMessages: int32(n), //nolint:gosec // at most ten
+		VisibilityTimeout: max(wholeSeconds(lease, maxVisibility), 1), WaitTimeSeconds: wholeSeconds(wait, maxVisibility),
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
 }
 
 func delivery(m types.Message) *driver.Delivery {
