@@ -47,6 +47,7 @@ type Broker struct {
 	o      Options
 	err    error // what is wrong with the client or the options
 
+	pages    sync.Pool  // of *page
 	removing sync.Mutex // one Remove at a time reads and writes what was removed
 
 	mu     sync.Mutex

@@ -112,19 +112,23 @@ func (b *Broker) read(ctx context.Context, topic string, e extent, at int64, n i
 	}
 	defer client.Close()
 	var ds []*driver.Delivery
+	var c decoder
 	for at < e.end && len(ds) < n {
 		fetches := client.PollRecords(ctx, n-len(ds))
 		if err := fetches.Err(); err != nil {
 			return nil, at, err
 		}
+		var there []*kgo.Record
 		fetches.EachRecord(func(r *kgo.Record) {
 			at = r.Offset + 1
 			if r.Offset < e.end && !r.Attrs.IsControl() && !e.removed.has(r.Offset) {
-				d := delivery(r)
-				d.Handle = letter{topic, r.Partition, r.Offset}
-				ds = append(ds, d)
+				there = append(there, r)
 			}
 		})
+		for _, found := range c.entries(there) {
+			found.d.Handle = letter{topic, e.id, found.offset}
+			ds = append(ds, &found.d)
+		}
 	}
 	return ds, at, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -206,24 +207,13 @@ func (s *subscription) leave(topics map[string][]int32) []*partition {
 
 // dropIdle forgets what is not held of partitions that leave.
 func (s *subscription) dropIdle() {
-	s.ready = stay(s.ready)
-	s.away = stay(s.away)
-	clear(s.blocked)
-	for _, e := range s.away {
-		if key := e.d.Key; key != "" {
-			s.blocked[key] = e.due
-		}
+	leaving := func(e *entry) bool { return e.p.leaving }
+	s.ready.remove(leaving)
+	s.away = slices.DeleteFunc(s.away, leaving)
+	s.blockKeys()
+	if s.ready.low() {
+		notify(s.more)
 	}
-}
-
-func stay(es []*entry) []*entry {
-	kept := make([]*entry, 0, len(es))
-	for _, e := range es {
-		if !e.p.leaving {
-			kept = append(kept, e)
-		}
-	}
-	return kept
 }
 
 // remove makes partitions somebody else's.

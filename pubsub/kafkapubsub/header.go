@@ -1,7 +1,9 @@
 package kafkapubsub
 
 import (
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,52 +17,90 @@ const (
 	headerPrefix = "ce_"
 )
 
-// record returns m as a record that shares no memory with it.
-func record(topic string, m driver.Message) *kgo.Record {
-	size := len(m.Key) + len(m.Data)
-	for _, at := range m.Attributes {
-		size += len(at.Name) + len(at.Value)
-	}
-	a := arena{buf: make([]byte, 0, size)}
-	r := &kgo.Record{Topic: topic, Headers: make([]kgo.RecordHeader, 0, len(m.Attributes))}
-	if m.Key != "" {
-		r.Key = a.add(m.Key)
-	}
-	if m.Data != nil { // nil is a tombstone
-		start := len(a.buf)
-		a.buf = append(a.buf, m.Data...)
-		r.Value = a.buf[start:len(a.buf):len(a.buf)]
-	}
-	for _, at := range m.Attributes {
-		name := at.Name
-		if rest, ok := strings.CutPrefix(name, attrPrefix); ok {
-			name = headerPrefix + rest
-		}
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: a.add(at.Value)})
-	}
-	return r
+// page is the memory of some records, for one call of Publish after the other.
+type page struct {
+	records []kgo.Record
+	headers []kgo.RecordHeader
+	bytes   []byte
 }
 
-// arena holds the bytes of one record: one allocation for all of them.
-type arena struct{ buf []byte }
+// maxPageBytes bounds what is kept for the next call.
+const maxPageBytes = 1 << 20
 
-func (a *arena) add(s string) []byte {
-	start := len(a.buf)
-	a.buf = append(a.buf, s...)
-	return a.buf[start:len(a.buf):len(a.buf)]
+// write makes the page's records those of ms, with which they share no memory. The names of a message's attributes are,
+// as a rule, those of the message before.
+func (g *page) write(topic string, ms []driver.Message, ns *names) {
+	size, headers := 0, 0
+	for i := range ms {
+		m := &ms[i]
+		size += len(m.Key) + len(m.Data)
+		headers += len(m.Attributes)
+		for _, at := range m.Attributes {
+			size += len(at.Value)
+		}
+	}
+	// All at once: what records refer to must not move.
+	g.records = slices.Grow(g.records[:0], len(ms))[:len(ms)]
+	g.headers = slices.Grow(g.headers[:0], headers)
+	g.bytes = slices.Grow(g.bytes[:0], size)
+	now := time.Now() // once: the client would ask for each
+	for i := range ms {
+		m, r := &ms[i], &g.records[i]
+		*r = kgo.Record{Topic: topic, Timestamp: now}
+		if m.Key != "" {
+			r.Key = copied(g, m.Key)
+		}
+		if m.Data != nil { // nil is a tombstone
+			r.Value = copied(g, m.Data)
+		}
+		first := len(g.headers)
+		for at, attr := range m.Attributes {
+			name := ns.at(at, attr.Name, headerName)
+			g.headers = append(g.headers, kgo.RecordHeader{Key: name, Value: copied(g, attr.Value)})
+		}
+		r.Headers = g.headers[first:len(g.headers):len(g.headers)]
+	}
 }
 
-// attributes reads headers. Of one name, upper case or lower, the first counts.
-func attributes(hs []kgo.RecordHeader) driver.Attributes {
-	attrs := make(driver.Attributes, 0, len(hs))
-	for _, h := range hs {
-		name := strings.ToLower(h.Key)
-		if rest, ok := strings.CutPrefix(name, headerPrefix); ok {
-			name = attrPrefix + rest
-		}
-		attrs = append(attrs, driver.Attribute{Name: name, Value: string(h.Value)})
+func copied[T string | []byte](g *page, s T) []byte {
+	start := len(g.bytes)
+	g.bytes = append(g.bytes, s...)
+	return g.bytes[start:len(g.bytes):len(g.bytes)]
+}
+
+func headerName(attribute string) string {
+	if rest, ok := strings.CutPrefix(attribute, attrPrefix); ok {
+		return headerPrefix + rest
 	}
-	return attrs
+	return attribute
+}
+
+func attributeName(header string) string {
+	name := strings.ToLower(header)
+	if rest, ok := strings.CutPrefix(name, headerPrefix); ok {
+		return attrPrefix + rest
+	}
+	return name
+}
+
+// names remembers what the names of one message became, by their places, for the next one.
+type names []struct{ from, to string }
+
+// maxNames bounds what is remembered: a stranger's message may have any number.
+const maxNames = 32
+
+// at returns what translate makes of name, which is the i-th of its message. Called with i from 0 up.
+func (ns *names) at(i int, name string, translate func(string) string) string {
+	switch {
+	case i < len(*ns) && (*ns)[i].from == name:
+		return (*ns)[i].to
+	case i >= maxNames:
+		return translate(name)
+	case i >= len(*ns):
+		*ns = append(*ns, struct{ from, to string }{})
+	}
+	(*ns)[i].from, (*ns)[i].to = name, translate(name)
+	return (*ns)[i].to
 }
 
 // batchOverhead is what a batch (magic 2) has beside its records: base offset 8, length 4, leader epoch 4, magic 1,

@@ -37,6 +37,16 @@ func TestRecordTellsATombstoneFromAnEmptyValue(t *testing.T) {
 	}
 }
 
+func record(topic string, m driver.Message) *kgo.Record {
+	var g page
+	g.write(topic, []driver.Message{m}, new(names))
+	return &g.records[0]
+}
+
+func attributes(hs []kgo.RecordHeader) driver.Attributes {
+	return new(decoder).entries([]*kgo.Record{{Headers: hs}})[0].d.Attributes
+}
+
 func FuzzAttributes(f *testing.F) {
 	f.Add("ce_id", []byte("1"), "CE_ID", []byte("2"))
 	f.Add("content-type", []byte("\xff\x00"), "", []byte(nil))

@@ -1,7 +1,6 @@
 package kafkapubsub
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,8 +20,9 @@ const (
 
 // entry is one record that was fetched and whose offset is not yet committed.
 type entry struct {
+	d      driver.Delivery
 	p      *partition
-	d      *driver.Delivery // nil once done
+	index  int // among all of p's, from 0
 	offset int64
 	epoch  int32
 	state  state
@@ -33,8 +33,9 @@ type entry struct {
 type partition struct {
 	topic string
 	id    int32
-	// entries begins with the lowest unfinished record; those behind it may be done.
+	// entries begins with the lowest unfinished record. Those behind it are nil once they are done.
 	entries   []*entry
+	dropped   int   // how many entries there were before the first
 	next      int64 // the offset behind the last record fetched
 	epoch     int32 // of that record
 	committed int64 // -1 while nothing was fetched
@@ -45,33 +46,27 @@ type partition struct {
 	idle      chan struct{} // closed when it leaves and nothing is held
 }
 
-// add takes a record in.
-func (p *partition) add(r *kgo.Record) *entry {
+// add takes in an entry of the next record.
+func (p *partition) add(e *entry) {
 	if p.committed < 0 {
-		p.committed = r.Offset
+		p.committed = e.offset
 	}
-	e := &entry{p: p, offset: r.Offset, epoch: r.LeaderEpoch, d: delivery(r)}
-	e.d.Handle = e
+	e.p, e.index = p, p.dropped+len(p.entries)
 	p.entries = append(p.entries, e)
-	p.next, p.epoch = r.Offset+1, r.LeaderEpoch
-	return e
+	p.next, p.epoch = e.offset+1, e.epoch
 }
 
-func delivery(r *kgo.Record) *driver.Delivery {
-	return &driver.Delivery{
-		Message:   driver.Message{Key: string(r.Key), Attributes: attributes(r.Headers), Data: r.Value},
-		Published: r.Timestamp,
-		Position: r.Topic + "/" + strconv.FormatInt(int64(r.Partition), 10) + "/" +
-			strconv.FormatInt(r.Offset, 10),
+// finish notes that e, which was held, is done, and drops what is done from the front.
+func (p *partition) finish(e *entry) {
+	e.state = done
+	p.entries[e.index-p.dropped] = nil
+	n := 0
+	for n < len(p.entries) && p.entries[n] == nil {
+		n++
 	}
-}
-
-// advance drops what is done from the front.
-func (p *partition) advance() {
-	for len(p.entries) > 0 && p.entries[0].state == done {
-		p.entries[0] = nil
-		p.entries = p.entries[1:]
-	}
+	p.entries = p.entries[n:]
+	p.dropped += n
+	p.let()
 }
 
 // watermark is what may be committed: the lowest unfinished offset.
@@ -103,8 +98,8 @@ func (p *partition) leave() []*driver.Delivery {
 	}
 	var ds []*driver.Delivery
 	for _, e := range p.entries {
-		if e.state == held {
-			ds = append(ds, e.d)
+		if e != nil && e.state == held {
+			ds = append(ds, &e.d)
 		}
 	}
 	return ds

@@ -23,7 +23,7 @@ type subscription struct {
 
 	stop   context.CancelFunc // ends poll
 	polled chan struct{}      // closed when poll has ended
-	ask    chan struct{}      // holds a token while poll is to fetch
+	more   chan struct{}      // holds a token when there may be room for more
 	wake   chan struct{}      // holds a token when Receive has to look
 	closed chan struct{}
 	commit chan struct{} // holds a token while offsets are committed
@@ -31,10 +31,9 @@ type subscription struct {
 	err    error // what Close returned
 
 	mu         sync.Mutex
-	want       int // records that the next poll may fetch
 	fault      error
 	partitions map[place]*partition
-	ready      []*entry
+	ready      queue
 	away       []*entry             // released, the earliest due first
 	blocked    map[string]time.Time // keys of those: what is behind waits, too
 }
@@ -64,7 +63,7 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	}
 	s := &subscription{
 		b: b, o: o, group: group, topics: topics,
-		polled: make(chan struct{}), ask: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		polled: make(chan struct{}), more: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		closed: make(chan struct{}), commit: make(chan struct{}, 1),
 		partitions: make(map[place]*partition), blocked: make(map[string]time.Time),
 	}
@@ -109,10 +108,6 @@ func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, 
 		if err != nil || len(ds) > 0 {
 			return ds, err
 		}
-		select {
-		case s.ask <- struct{}{}:
-		default:
-		}
 		due := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -136,20 +131,20 @@ func (s *subscription) take(ctx context.Context, n int) ([]*driver.Delivery, tim
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	s.comeBack(now)
-	var ds []*driver.Delivery
-	for len(ds) < n && len(s.ready) > 0 {
-		e := s.ready[0]
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
-		if due, waits := s.blocked[e.d.Key]; waits && e.d.Key != "" {
+	s.comeBack()
+	ds := make([]*driver.Delivery, 0, min(n, s.ready.len()))
+	for len(ds) < n && s.ready.len() > 0 {
+		e := s.ready.pop()
+		if due, waits := s.waitsBehind(e); waits {
 			s.setAside(e, due)
 			continue
 		}
 		e.state = held
 		e.p.holding++
-		ds = append(ds, e.d)
+		ds = append(ds, &e.d)
+	}
+	if s.ready.low() {
+		notify(s.more)
 	}
 	if len(ds) > 0 {
 		return ds, 0, nil
@@ -158,74 +153,119 @@ func (s *subscription) take(ctx context.Context, n int) ([]*driver.Delivery, tim
 		s.fault = nil
 		return nil, 0, err
 	}
-	s.want = n
 	if len(s.away) > 0 {
-		return nil, s.away[0].due.Sub(now), nil
+		return nil, time.Until(s.away[0].due), nil
 	}
 	return nil, time.Hour, nil
 }
 
-// poll fetches when it is asked to. It is a goroutine of its own, because a poll waits for a rebalance, whatever its
+// waitsBehind reports whether a released message of e's key has to be received first, and when that will be.
+func (s *subscription) waitsBehind(e *entry) (time.Time, bool) {
+	if len(s.blocked) == 0 || e.d.Key == "" {
+		return time.Time{}, false
+	}
+	due, waits := s.blocked[e.d.Key]
+	return due, waits
+}
+
+// pollRecords is how many records one poll takes out of the client, which fetches the next ones meanwhile.
+const pollRecords = 8192
+
+// poll fetches ahead of Receive. It is a goroutine of its own, because a poll waits for a rebalance, whatever its
 // context.
 func (s *subscription) poll(ctx context.Context) {
 	defer close(s.polled)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.ask:
-		}
-		s.mu.Lock()
-		want := s.want
-		enough := len(s.ready) > 0 || want == 0
-		s.mu.Unlock()
-		if enough {
+	var c decoder
+	for ctx.Err() == nil {
+		n := s.room()
+		if n == 0 {
+			select {
+			case <-ctx.Done():
+			case <-s.more:
+			}
 			continue
 		}
-		fetches := s.client.PollRecords(ctx, want)
-		s.enter(fetches)
+		s.enter(&c, s.client.PollRecords(ctx, n))
 		s.client.AllowRebalance()
 	}
 }
 
-// enter takes in what was fetched.
-func (s *subscription) enter(fetches kgo.Fetches) {
+// room returns how many records may be fetched now. None while an error waits to be received: whoever does decides when
+// to go on.
+func (s *subscription) room() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fetches.EachError(func(topic string, _ int32, err error) {
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, kgo.ErrClientClosed) {
-			s.fault = fmt.Errorf("kafkapubsub: receive from %q: %w", topic, err)
+	if s.fault != nil || !s.ready.low() {
+		return 0
+	}
+	n, most := pollRecords, s.b.o.MaxUncommitted
+	if most <= 0 {
+		return n
+	}
+	n = min(n, most)
+	for _, p := range s.partitions {
+		if !p.paused {
+			n = min(n, most-len(p.entries)) // at least 1: at the bound it is paused
+		}
+	}
+	return n
+}
+
+// enter takes in what was fetched.
+func (s *subscription) enter(c *decoder, fetches kgo.Fetches) {
+	type arrival struct {
+		at place
+		es []*entry
+	}
+	var arrivals []arrival
+	var fault error
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) > 0 {
+			arrivals = append(arrivals, arrival{place{f.Topic, f.Partition}, c.entries(f.Records)})
+		}
+		if err := f.Err; err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, kgo.ErrClientClosed) {
+			fault = fmt.Errorf("kafkapubsub: receive from %q: %w", f.Topic, err)
 		}
 	})
-	fetches.EachRecord(func(r *kgo.Record) {
-		p := s.partitions[place{r.Topic, r.Partition}]
-		if p == nil || p.leaving || r.Offset < p.next {
-			return // of one that has left, or here already
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range arrivals {
+		p := s.partitions[a.at]
+		if p == nil || p.leaving {
+			continue
 		}
-		s.ready = append(s.ready, p.add(r))
+		for _, e := range a.es {
+			if e.offset < p.next {
+				continue // here already
+			}
+			p.add(e)
+			s.ready.push(e)
+		}
 		s.throttle(p)
-	})
-	s.signal()
+	}
+	if fault != nil {
+		s.fault = fault
+	}
+	notify(s.wake)
 }
 
 // throttle pauses a partition that has run too far ahead, and resumes it when its head has moved.
 func (s *subscription) throttle(p *partition) {
 	most := s.b.o.MaxUncommitted
-	where := map[string][]int32{p.topic: {p.id}}
 	switch {
 	case most > 0 && !p.paused && len(p.entries) >= most:
 		p.paused = true
-		s.client.PauseFetchPartitions(where)
+		s.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
 	case p.paused && len(p.entries) <= most/2:
 		p.paused = false
-		s.client.ResumeFetchPartitions(where)
+		s.client.ResumeFetchPartitions(map[string][]int32{p.topic: {p.id}})
 	}
 }
 
-// signal makes Receive look.
-func (s *subscription) signal() {
+// notify leaves a token in c, unless there is one.
+func notify(c chan struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -239,10 +279,8 @@ func (s *subscription) Ack(ctx context.Context, ds []*driver.Delivery) error {
 		if e.state != held {
 			continue
 		}
-		e.state, e.d = done, nil
-		e.p.let()
+		e.p.finish(e)
 		if !e.p.gone {
-			e.p.advance()
 			s.throttle(e.p)
 		}
 	}
@@ -271,7 +309,7 @@ func (s *subscription) Release(_ context.Context, ds []*driver.Delivery, delay t
 		}
 	}
 	s.putFirst(now)
-	s.signal()
+	notify(s.wake)
 	return nil
 }
 
@@ -297,30 +335,38 @@ func before(a, b *entry) int {
 }
 
 // comeBack makes ready what is due.
-func (s *subscription) comeBack(now time.Time) {
-	n := 0
+func (s *subscription) comeBack() {
+	if len(s.away) == 0 {
+		return
+	}
+	now, n := time.Now(), 0
 	for n < len(s.away) && !s.away[n].due.After(now) {
 		s.away[n].state = ready
-		delete(s.blocked, s.away[n].d.Key)
 		n++
+	}
+	if n == 0 {
+		return
 	}
 	back := slices.Clone(s.away[:n])
 	s.away = slices.Delete(s.away, 0, n)
+	s.blockKeys()
+	s.putFirst(back)
+}
+
+// blockKeys makes the keys of what is away wait, and no others.
+func (s *subscription) blockKeys() {
+	clear(s.blocked)
 	for _, e := range s.away {
 		if key := e.d.Key; key != "" {
 			s.blocked[key] = e.due
 		}
 	}
-	s.putFirst(back)
 }
 
 // putFirst makes entries the next to be received, those of one partition as published.
 func (s *subscription) putFirst(es []*entry) {
-	if len(es) == 0 {
-		return
-	}
 	slices.SortStableFunc(es, func(a, b *entry) int { return int(min(max(a.offset-b.offset, -1), 1)) })
-	s.ready = append(es, s.ready...)
+	s.ready.putFirst(es)
 }
 
 // Close commits what is done and leaves the group, within ctx. What is not done goes to whoever takes over.
