@@ -84,7 +84,7 @@ func kitOnJetStream(ctx context.Context, handled func()) (line, error) {
 		n.close()
 		return line{}, err
 	}
-	return kitLine(ctx, natspubsub.New(js, nil), sampling(), handled, n.close)
+	return kitLine(ctx, natspubsub.New(js, nil), sampling(), brokerBatch, handled, n.close)
 }
 
 func rawJetStream(ctx context.Context, handled func()) (line, error) {
@@ -202,7 +202,7 @@ func watermillOnJetStream(
 			_, _ = sub.Close(), pub.Close()
 			n.close()
 		}
-		l, err := watermillLine(ctx, pub, sub, handled, release)
+		l, err := watermillLine(ctx, pub, sub, brokerBatch, handled, release)
 		if err != nil {
 			release()
 			return line{}, fmt.Errorf("watermill: %w", err)

@@ -16,6 +16,9 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/kafkapubsub"
 )
 
+// brokerBatch is how many messages a call publishes through a broker, where the library takes more than one.
+const brokerBatch = 1000
+
 // kafkaPartitions are what every side's topic has.
 const kafkaPartitions = 4
 
@@ -58,7 +61,7 @@ func kitOnKafka(ctx context.Context, handled func()) (line, error) {
 		client.Close()
 		c.Close()
 	}
-	l, err := kitLine(ctx, kafkapubsub.New(client, nil), sampling(), handled, release)
+	l, err := kitLine(ctx, kafkapubsub.New(client, nil), sampling(), brokerBatch, handled, release)
 	if err != nil {
 		release()
 	}
@@ -143,7 +146,7 @@ func watermillOnKafka(many bool) func(context.Context, func()) (line, error) {
 			_, _ = sub.Close(), pub.Close()
 			c.Close()
 		}
-		l, err := watermillLine(ctx, pub, sub, handled, release)
+		l, err := watermillLine(ctx, pub, sub, brokerBatch, handled, release)
 		if err != nil {
 			release()
 			return line{}, fmt.Errorf("watermill: %w", err)

@@ -4,7 +4,8 @@
 //	go run . [-quick] [-only memory|jetstream|kafka]
 //
 // A message has 256 bytes and no key. It counts once its handler has returned; the acknowledgements of the last ones may
-// still be on their way, on every side. Publishers send 100 at a time where the library takes more than one.
+// still be on their way, on every side. Where the library takes more than one message a call, publishers send 100 in
+// memory and 1,000 through a broker.
 //
 // In memory, the kit stands beside a bare channel, watermill's GoChannel and gocloud's mempubsub. Bare is the kit with
 // spans that do nothing; observed has the SDK's provider, which keeps a tenth of the traces. Its metrics are on in both:

@@ -40,13 +40,13 @@ func sampling() trace.TracerProvider {
 
 func kitInMemory(name string, tp trace.TracerProvider) way {
 	return way{name, func(ctx context.Context, handled func()) (line, error) {
-		return kitLine(ctx, &mempubsub.Broker{}, tp, handled, func() {})
+		return kitLine(ctx, &mempubsub.Broker{}, tp, memoryBatch, handled, func() {})
 	}}
 }
 
-// kitLine is the kit on any broker.
+// kitLine is the kit on any broker, publishing batch messages a call.
 func kitLine(
-	ctx context.Context, b driver.Broker, tp trace.TracerProvider, handled, release func(),
+	ctx context.Context, b driver.Broker, tp trace.TracerProvider, batch int, handled, release func(),
 ) (line, error) {
 	client := pubsub.NewClient(b, &pubsub.Options{
 		Source: "/benchmark", TracerProvider: tp, Registerer: prometheus.NewRegistry(),
@@ -71,7 +71,7 @@ func kitLine(
 	}
 	data := make([]byte, payloadSize)
 	publish := func(ctx context.Context, n int) error {
-		return inBatches(n, func(n int) error {
+		return inBatches(n, batch, func(n int) error {
 			ms := make([]*pubsub.Message, n)
 			for i := range ms {
 				ms[i] = &pubsub.Message{Data: data}
@@ -112,13 +112,13 @@ func channel() way {
 func goChannel() way {
 	return way{"watermill GoChannel", func(ctx context.Context, handled func()) (line, error) {
 		ps := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 1000}, watermill.NopLogger{})
-		return watermillLine(ctx, ps, ps, handled, func() { _ = ps.Close() })
+		return watermillLine(ctx, ps, ps, memoryBatch, handled, func() { _ = ps.Close() })
 	}}
 }
 
-// watermillLine publishes batches and handles one message after the other, as watermill's router does for one handler.
+// watermillLine publishes size messages a call and handles one message after the other, as watermill's router does for one handler.
 func watermillLine(
-	ctx context.Context, pub message.Publisher, sub message.Subscriber, handled, release func(),
+	ctx context.Context, pub message.Publisher, sub message.Subscriber, size int, handled, release func(),
 ) (line, error) {
 	ms, err := sub.Subscribe(ctx, topicName)
 	if err != nil {
@@ -132,7 +132,7 @@ func watermillLine(
 	}()
 	data := make([]byte, payloadSize)
 	publish := func(_ context.Context, n int) error {
-		return inBatches(n, func(n int) error {
+		return inBatches(n, size, func(n int) error {
 			batch := make([]*message.Message, n)
 			for i := range batch {
 				batch[i] = message.NewMessage(watermill.NewUUID(), data)

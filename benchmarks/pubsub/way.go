@@ -10,7 +10,7 @@ import (
 
 const (
 	payloadSize = 256
-	batchSize   = 100
+	memoryBatch = 100 // messages a call, in memory
 	// publishers is how many goroutines publish where each call waits for one message.
 	publishers = 100
 	// warmUp is how many messages go before.
@@ -96,10 +96,10 @@ func (s *side) measure(n int) func() (cost, error) {
 	}
 }
 
-// inBatches calls send for batchSize messages at a time until n are sent.
-func inBatches(n int, send func(n int) error) error {
+// inBatches calls send for batch messages at a time until n are sent.
+func inBatches(n, batch int, send func(n int) error) error {
 	for left := n; left > 0; {
-		size := min(batchSize, left)
+		size := min(batch, left)
 		if err := send(size); err != nil {
 			return err
 		}
