@@ -103,53 +103,23 @@ func (c *Client) SubscribeBatch(topic, name string, h BatchHandler, o *BatchOpti
 
 var errNotSingle = errors.New("pubsub: the handler takes batches")
 
-// beginBatches starts batches of what is ready, while there is room. What is to be buried or moved goes alone.
-func (l *loop) beginBatches(work context.Context, now time.Time) {
-	for l.busy < l.s.o.Concurrency && len(l.ready) > 0 {
-		if it := l.ready[0]; it.dead != nil || it.moving {
-			l.hand(work, job{it: l.next()})
-			continue
-		}
-		if l.batchDue.IsZero() {
-			l.batchDue = now.Add(l.s.batchWait)
-		}
-		if len(l.ready) < l.s.batch && now.Before(l.batchDue) {
-			return
-		}
-		l.batchDue = time.Time{}
-		items := make([]*item, 0, min(len(l.ready), l.s.batch))
-		for len(items) < l.s.batch && len(l.ready) > 0 && l.ready[0].dead == nil && !l.ready[0].moving {
-			items = append(items, l.next())
-		}
-		l.hand(work, job{batch: items})
+// batchStartable reports whether the batch that is ready is full, or has waited long enough. The wait begins with the
+// first call.
+func (l *loop) batchStartable(now time.Time) bool {
+	if l.batchDue.IsZero() {
+		l.batchDue = now.Add(l.s.batchWait)
 	}
-	if len(l.ready) == 0 {
-		l.batchDue = time.Time{}
-	}
+	return len(l.ready) >= l.s.batch || !now.Before(l.batchDue)
 }
 
-// processBatch makes one attempt with items and reports on done, which has room.
-func (s *Subscription) processBatch(work context.Context, items []*item, done chan<- report) {
-	err := errGoexit
-	// Deferred, because a handler may end this goroutine.
-	defer func() {
-		results := make([]result, len(items))
-		for i, it := range items {
-			// Dead letters are stored one by one, as a step of their own each, while the others are acknowledged.
-			ctx, cause := work, causeOfFailure(err, i, len(items))
-			if cause != nil {
-				ctx = s.contextOf(work, it.m) // for its log line
-			}
-			results[i] = s.decide(ctx, it, cause)
-		}
-		done <- report{results[0], results[1:]}
-	}()
-	ms := make([]*Message, len(items))
-	for i, it := range items {
-		it.stays = false
-		ms[i] = it.m
+// nextBatch takes as many as belong together.
+func (l *loop) nextBatch() []*item {
+	l.batchDue = time.Time{}
+	items := make([]*item, 0, min(len(l.ready), l.s.batch))
+	for len(items) < l.s.batch && len(l.ready) > 0 && !l.ready[0].alone() {
+		items = append(items, l.start())
 	}
-	err = s.attemptBatch(work, ms)
+	return items
 }
 
 func causeOfFailure(err error, i, n int) error {
@@ -160,8 +130,35 @@ func causeOfFailure(err error, i, n int) error {
 }
 
 // attemptBatch is attempt for a batch: one span, linked to the spans that published its messages.
-func (s *Subscription) attemptBatch(ctx context.Context, ms []*Message) (err error) {
+func (s *Subscription) attemptBatch(ctx context.Context, items []*item) (err error) {
 	began := time.Now()
+	ms := make([]*Message, len(items))
+	for i, it := range items {
+		it.stays = false
+		ms[i] = it.m
+	}
+	links := s.links(ms)
+	ctx, span := s.client.observer.tracer.Start(ctx, s.spanName, append(slices.Clip(s.spanStart), trace.WithLinks(links...),
+		trace.WithAttributes(semconv.MessagingBatchMessageCount(len(ms))))...)
+	ctx, cancel := s.timed(ctx)
+	err = errGoexit // what stays if the handler never returns
+	defer s.ended(ctx, span, cancel, began, &err)
+	return s.batchHandler(ctx, ms)
+}
+
+// timed returns a child of ctx that ends with one attempt.
+func (s *Subscription) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.o.HandlerTimeout > 0 {
+		return context.WithTimeout(ctx, s.o.HandlerTimeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+// links returns the spans that published ms.
+func (s *Subscription) links(ms []*Message) []trace.Link {
+	if s.client.observer.untraced {
+		return nil
+	}
 	links := make([]trace.Link, 0, len(ms))
 	for _, m := range ms {
 		from := trace.SpanContextFromContext(s.client.propagator.Extract(context.Background(), traceCarrier(m.Trace)))
@@ -169,13 +166,7 @@ func (s *Subscription) attemptBatch(ctx context.Context, ms []*Message) (err err
 			links = append(links, trace.Link{SpanContext: from})
 		}
 	}
-	ctx, span := s.client.observer.tracer.Start(ctx, s.spanName, append(slices.Clip(s.spanStart), trace.WithLinks(links...),
-		trace.WithAttributes(semconv.MessagingBatchMessageCount(len(ms))))...)
-	ctx, cancel := s.attemptContext(ctx)
-	defer cancel()
-	err = errGoexit // what stays if the handler never returns
-	defer s.ended(ctx, span, began, &err)
-	return s.batchHandler(ctx, ms)
+	return links
 }
 
 // Received is an event with the message that brought it.

@@ -12,12 +12,14 @@ import (
 type item struct {
 	d        *driver.Delivery
 	id, key  string
-	m        *Message  // as of the attempt that runs, or that comes next; while one runs, that goroutine's
-	failures int       // attempts of this delivery that failed
-	failed   time.Time // when the first of them did
-	dead     *burial   // set once the message has to go to the dead letter
+	m        *Message        // as of the attempt that runs, or that comes next; while one runs, that goroutine's
+	own      *attemptContext // of the first attempt; nil once it has begun
+	failures int             // attempts of this delivery that failed
+	failed   time.Time       // when the first of them did
+	dead     *burial         // set once the message has to go to the dead letter
 	due      time.Time
 	slot     int  // index in dispatch.held
+	running  bool // a worker has it
 	settling bool // its acknowledgement is under way
 	moving   bool // its next step is to be moved
 	stays    bool // it could not be moved
@@ -25,7 +27,20 @@ type item struct {
 	revoked  bool // the broker takes it back: it leaves, and its key with it
 }
 
-// dispatch decides what runs next. It is plain state, owned by one goroutine.
+// alone reports whether its next step is one that no batch takes part in.
+func (it *item) alone() bool { return it.dead != nil || it.moving }
+
+// context returns the context of its next attempt, to be begun.
+func (it *item) context() *attemptContext {
+	c := it.own
+	it.own = nil
+	if c == nil {
+		c = &attemptContext{} // somebody may still have that of the attempt before
+	}
+	return c
+}
+
+// dispatch decides what runs next. It is plain state: who has it locks.
 //
 // An item is ready, running, waiting for its time, or queued behind the current item of its key. Each key with an
 // item that is one of the first three has a lane, which holds those queued behind it. A waiting item that is outside has
@@ -34,6 +49,7 @@ type dispatch struct {
 	ready   []*item // in order of arrival
 	waiting dueHeap
 	lanes   map[string][]*item
+	running int
 	held    []*item // all of the above, the running and those being acknowledged, in no order
 }
 

@@ -1,9 +1,11 @@
 package pubsub
 
 import (
+	"cmp"
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +28,7 @@ const (
 	attrContentType = "content-type"
 	attrCorrelation = "ce-correlationid"
 	attrCausation   = "ce-causationid"
+	attrPrefix      = "mainstay-" // of our own
 
 	specVersion = "1.0"
 )
@@ -57,50 +60,78 @@ func appendIf(as driver.Attributes, name, value string) driver.Attributes {
 }
 
 // decode reads the envelope of whatever arrived. It cannot fail: a stranger's message, without attributes or with
-// hostile ones, gets an ID from its place in the broker and loses what Publish would have refused, so that a handler
-// may pass on what it got.
+// hostile ones, gets an ID from its place in the broker and loses what Publish would have refused, so that a handler may
+// pass on what it got.
 func decode(topic, subscription string, d *driver.Delivery, traceFields []string) *Message {
-	m := &Message{
-		ID:           text(d.Attributes.Get(attrID), maxNameLength),
-		Key:          text(keyOf(d), MaxKeyLength),
-		Type:         text(d.Attributes.Get(attrType), maxNameLength),
-		Source:       text(d.Attributes.Get(attrSource), maxNameLength),
-		Schema:       text(d.Attributes.Get(attrSchema), maxNameLength),
-		ContentType:  text(d.Attributes.Get(attrContentType), maxNameLength),
-		Time:         timeOf(d),
-		CausationID:  causeOf(d.Attributes.Get(attrCausation)),
-		Trace:        make(map[string]string, len(traceFields)),
-		Data:         d.Data,
-		Topic:        topic,
-		Subscription: subscription,
-		Attempt:      max(d.Attempt, 1),
-		DeadLetter:   deadLetterOf(d.Attributes),
+	m := &Message{}
+	decodeInto(m, topic, subscription, d, traceFields)
+	return m
+}
+
+// decodeInto is decode into a zero message. It reports whether d says something of what was tried before.
+func decodeInto(m *Message, topic, subscription string, d *driver.Delivery, traceFields []string) (tried bool) {
+	m.Topic, m.Subscription = topic, subscription
+	m.Data, m.Time, m.Attempt = d.Data, d.Published, max(d.Attempt, 1)
+	key := ""
+	for i := len(d.Attributes) - 1; i >= 0; i-- { // backwards, because the first of a name counts
+		a := &d.Attributes[i]
+		switch a.Name {
+		case attrID:
+			m.ID = text(a.Value, maxNameLength)
+		case attrKey:
+			key = a.Value
+		case attrType:
+			m.Type = text(a.Value, maxNameLength)
+		case attrSource:
+			m.Source = text(a.Value, maxNameLength)
+		case attrSchema:
+			m.Schema = text(a.Value, maxNameLength)
+		case attrContentType:
+			m.ContentType = text(a.Value, maxNameLength)
+		case attrTime:
+			m.Time = timeOf(a.Value, d.Published)
+		case attrCorrelation:
+			m.CorrelationID = a.Value
+		case attrCausation:
+			m.CausationID = causeOf(a.Value)
+		case attrSpecVersion:
+		default:
+			tried = decodeOther(m, a, traceFields) || tried
+		}
 	}
 	if m.ID == "" {
 		m.ID = strangerID(d)
 	}
-	m.CorrelationID = correlationOf(d.Attributes.Get(attrCorrelation), m.ID)
-	for _, f := range traceFields {
-		if v := text(d.Attributes.Get(f), maxValueLength); v != "" {
-			m.Trace[f] = v
-		}
+	m.Key = text(cmp.Or(d.Key, key), MaxKeyLength) // by the broker's own means where it has them
+	m.CorrelationID = correlationOf(m.CorrelationID, m.ID)
+	m.Metadata = bounded(m.Metadata)
+	if tried {
+		m.DeadLetter = deadLetterOf(d.Attributes)
 	}
-	m.Metadata = metadataOf(d, m.Trace)
-	return m
+	return tried
 }
 
-func metadataOf(d *driver.Delivery, trace map[string]string) map[string]string {
-	var md map[string]string
-	for _, a := range slices.Backward(d.Attributes) { // the first of a name counts
-		if _, isTrace := trace[a.Name]; isTrace || reserved(a.Name) || checkAttribute("", a.Name, a.Value) != nil {
-			continue
+// decodeOther reads an attribute that is not of the envelope, and reports whether it is the kit's own.
+func decodeOther(m *Message, a *driver.Attribute, traceFields []string) bool {
+	switch {
+	case slices.Contains(traceFields, a.Name):
+		if text(a.Value, maxValueLength) == "" {
+			delete(m.Trace, a.Name)
+			return false
 		}
-		if md == nil {
-			md = make(map[string]string)
+		if m.Trace == nil {
+			m.Trace = make(map[string]string, len(traceFields))
 		}
-		md[a.Name] = a.Value
+		m.Trace[a.Name] = a.Value
+	case reserved(a.Name):
+		return strings.HasPrefix(a.Name, attrPrefix)
+	case checkAttribute("", a.Name, a.Value) == nil:
+		if m.Metadata == nil {
+			m.Metadata = make(map[string]string)
+		}
+		m.Metadata[a.Name] = a.Value
 	}
-	return bounded(md)
+	return false
 }
 
 // bounded returns md, or as much of it, in the order of its keys, as Publish would let through.
@@ -119,19 +150,12 @@ func bounded(md map[string]string) map[string]string {
 	return kept
 }
 
-// keyOf returns the key by the broker's own means where it has them, else by the envelope.
-func keyOf(d *driver.Delivery) string {
-	if d.Key != "" {
-		return d.Key
-	}
-	return d.Attributes.Get(attrKey)
-}
-
-func timeOf(d *driver.Delivery) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, d.Attributes.Get(attrTime)); err == nil && sendable(t) {
+// timeOf reads the time of an event, by default when the broker stored it.
+func timeOf(s string, published time.Time) time.Time {
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil && sendable(t) {
 		return t.UTC()
 	}
-	return d.Published
+	return published
 }
 
 // strangerID names a message that came without an ID by its place, which is the same at each delivery.

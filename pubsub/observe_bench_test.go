@@ -34,10 +34,10 @@ func BenchmarkObserve(b *testing.B) {
 		sub := client.Subscribe("orders", "stock", func(context.Context, *Message) error { return nil },
 			&SubscriptionOptions{HandlerTimeout: -1})
 		sub.handled = client.observer.announce("orders", "stock")
-		m := &Message{ID: "m-1", CorrelationID: "c-1"}
+		it := &item{m: &Message{ID: "m-1", CorrelationID: "c-1"}}
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := sub.attempt(b.Context(), m); err != nil {
+			if err := sub.attempt(b.Context(), it); err != nil {
 				b.Fatal(err)
 			}
 		}

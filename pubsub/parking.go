@@ -17,9 +17,6 @@ const maxToldAttempts = 1_000_000
 // does a time that is farther away than this subscription ever waits.
 func (s *Subscription) recall(it *item, now time.Time) {
 	attrs := it.d.Attributes
-	if attrs.Get(attrMovedAttempts) == "" && attrs.Get(attrMovedNotBefore) == "" && attrs.Get(attrMovedFirst) == "" {
-		return // as nearly all do: errors of parsers cost more than the rest
-	}
 	if n, err := strconv.Atoi(attrs.Get(attrMovedAttempts)); err == nil && 0 < n && n <= maxToldAttempts {
 		// Whatever the broker says: it counts also the deliveries that came too early.
 		it.failures, it.m.Attempt = n, n+1

@@ -29,13 +29,14 @@ func (l *loop) heed(ctx, work, receive context.Context, end context.CancelFunc) 
 	context.Context, context.CancelFunc,
 ) {
 	paused := l.s.paused.Load()
-	if l.stopping || paused == l.paused {
+	if !l.setPaused(paused) {
 		return receive, end
 	}
-	l.paused = paused
 	if paused {
 		l.s.log.InfoContext(ctx, "subscription is paused")
-		end() // before what is released below comes straight back
+		l.receiveNoMore(end) // before what is released below comes straight back
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.releaseIdle(work)
 		return receive, end
 	}
@@ -44,6 +45,20 @@ func (l *loop) heed(ctx, work, receive context.Context, end context.CancelFunc) 
 	case <-l.s.draining:
 		return receive, end
 	default:
-		return context.WithCancel(ctx)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.receiving = true
+	return context.WithCancel(ctx)
+}
+
+// setPaused reports whether that changes anything.
+func (l *loop) setPaused(paused bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopping || paused == l.paused {
+		return false
+	}
+	l.paused = paused
+	return true
 }

@@ -264,7 +264,7 @@ func reserved(k string) bool {
 	case attrContentType, "traceparent", "tracestate", attrBaggage:
 		return true
 	}
-	return strings.HasPrefix(k, "ce-") || strings.HasPrefix(k, "mainstay-")
+	return strings.HasPrefix(k, "ce-") || strings.HasPrefix(k, attrPrefix)
 }
 
 // textFault says what in s breaks a header or a log line somewhere on the way, "" for nothing: its length, control

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/internal/backoff"
 	"github.com/mainstay-go/mainstay/pubsub/driver"
@@ -23,17 +20,11 @@ const (
 	released                    // the subscription stopped: give it back, nothing counted
 )
 
-// result is what a handler's goroutine reports to the loop.
+// result is what a worker reports of one message.
 type result struct {
 	it      *item
 	verdict verdict
 	delay   time.Duration
-}
-
-// report is what one goroutine found out, of one message or of several.
-type report struct {
-	result
-	more []result
 }
 
 // errGoexit is the outcome of a handler that ended its goroutine (runtime.Goexit, testing's FailNow).
@@ -53,10 +44,21 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
+// newItem takes in what was received, and reads it. An item, its message and the context of its first attempt are one
+// piece of memory.
 func (s *Subscription) newItem(d *driver.Delivery) *item {
-	m := decode(s.topic, s.name, d, s.client.traceFields)
-	it := &item{d: d, m: m, id: m.ID, key: m.Key}
-	s.recall(it, time.Now())
+	fresh := &struct {
+		item
+		Message
+		attemptContext
+	}{}
+	it := &fresh.item
+	it.d, it.m, it.own = d, &fresh.Message, &fresh.attemptContext
+	tried := decodeInto(it.m, s.topic, s.name, d, s.client.traceFields)
+	it.id, it.key = it.m.ID, it.m.Key
+	if tried {
+		s.recall(it, time.Now())
+	}
 	if most := s.o.Retry.MaxAttempts; most > 0 && d.Attempt > most+maxStrayDeliveries {
 		it.dead = &burial{reason: reasonDeliveries, attempts: it.failures + d.Attempt - 1,
 			err: fmt.Errorf("delivered %d times without an outcome", d.Attempt-1)}
@@ -64,51 +66,28 @@ func (s *Subscription) newItem(d *driver.Delivery) *item {
 	return it
 }
 
-// process takes one step with it, an attempt, a move or a burial, and reports on done, which has room.
-func (s *Subscription) process(work context.Context, it *item, done chan<- report) {
-	ctx := s.contextOf(work, it.m)
-	err := errGoexit
-	// Deferred, because a handler may end this goroutine.
-	defer func() { done <- report{result: s.judge(ctx, it, err)} }()
-	if it.dead == nil && !it.moving {
-		it.stays = false
-		err = s.attempt(ctx, it.m)
+// step does what a worker does with j, up to where its outcome is decided.
+func (s *Subscription) step(work context.Context, j job) error {
+	switch {
+	case j.it == nil:
+		return s.attemptBatch(work, j.batch)
+	case j.it.alone():
+		return nil
 	}
+	j.it.stays = false
+	return s.attempt(work, j.it)
 }
 
-// attempt runs the handler once, observed, bounded and with its panics caught.
-func (s *Subscription) attempt(ctx context.Context, m *Message) (err error) {
-	began := time.Now()
-	ctx, span := s.client.observer.tracer.Start(ctx, s.spanName, s.spanStart...)
-	describe(span, m)
-	ctx, cancel := s.attemptContext(ctx)
-	defer cancel()
-	err = errGoexit // what stays if the handler never returns
-	defer s.ended(ctx, span, began, &err)
-	return s.handler(ctx, m)
-}
-
-// ended is deferred by an attempt: it catches a panic, and observes what came of the attempt.
-func (s *Subscription) ended(ctx context.Context, span trace.Span, began time.Time, err *error) {
-	if v := recover(); v != nil {
-		*err = &panicError{v, debug.Stack()}
+// outcome appends to done what becomes of each message of j, whose step ended with err.
+func (s *Subscription) outcome(work context.Context, j job, err error, done []result) []result {
+	if j.it != nil {
+		return append(done, s.judge(work, j.it, err))
 	}
-	series := s.handled
-	if *err != nil {
-		kind := errorType(*err)
-		failSpan(span, *err, kind)
-		series = s.client.observer.process.With(s.topic, s.name, kind)
+	for i, it := range j.batch {
+		// Dead letters are stored one by one, as a step of their own each, while the others are acknowledged.
+		done = append(done, s.decide(work, it, causeOfFailure(err, i, len(j.batch))))
 	}
-	span.End()
-	series.Observe(ctx, time.Since(began))
-}
-
-// attemptContext returns a child of ctx that ends with one attempt.
-func (s *Subscription) attemptContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.o.HandlerTimeout > 0 {
-		return context.WithTimeout(ctx, s.o.HandlerTimeout)
-	}
-	return context.WithCancel(ctx)
+	return done
 }
 
 // settling returns a context for what is stored on behalf of a message. It is its own: neither the end of an attempt
@@ -123,26 +102,26 @@ func settling(work context.Context) (context.Context, context.CancelFunc) {
 }
 
 // judge decides what becomes of it after an attempt that ended with err, or instead of one.
-func (s *Subscription) judge(ctx context.Context, it *item, err error) result {
+func (s *Subscription) judge(work context.Context, it *item, err error) result {
 	switch {
 	case it.dead != nil:
-		return s.bury(ctx, it)
+		return s.bury(s.contextOf(work, it.m), it)
 	case it.moving:
-		return s.move(ctx, it)
+		return s.move(s.contextOf(work, it.m), it)
 	}
-	r := s.decide(ctx, it, err)
+	r := s.decide(work, it, err)
 	if it.dead != nil {
-		return s.bury(ctx, it)
+		return s.bury(s.contextOf(work, it.m), it)
 	}
 	return r
 }
 
 // decide is judge after an attempt, without what has to be stored: where it has to be buried, that is its next step.
-func (s *Subscription) decide(ctx context.Context, it *item, err error) result {
+func (s *Subscription) decide(work context.Context, it *item, err error) result {
 	switch {
 	case err == nil:
 		return result{it: it, verdict: settled}
-	case ctx.Err() != nil:
+	case work.Err() != nil:
 		// Stopping is not a failure of the message.
 		return result{it: it, verdict: released}
 	}
@@ -155,7 +134,7 @@ func (s *Subscription) decide(ctx context.Context, it *item, err error) result {
 		it.dead = &burial{reason: reason, class: errorType(err), attempts: it.m.Attempt, err: err}
 		return result{it: it, verdict: again}
 	}
-	return s.retry(ctx, it, err, delay)
+	return s.retry(s.contextOf(work, it.m), it, err, delay)
 }
 
 // delay returns the pause after the nth failure, which ended with err.

@@ -35,9 +35,17 @@ func (r *revocations) take() []*driver.Delivery {
 	return ds
 }
 
-// revoke lets go of ds: those that do not run are released at once, the others when they end. A key leaves as a
+// revoke lets go of what the broker takes back.
+func (l *loop) revoke(work context.Context) {
+	ds := l.revoked.take()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.letGo(work, append(ds, l.late...))
+}
+
+// letGo lets go of ds: those that do not run are released at once, the others when they end. A key leaves as a
 // whole, so that nothing of it is handled here once its next message may be handled elsewhere.
-func (l *loop) revoke(work context.Context, ds []*driver.Delivery) {
+func (l *loop) letGo(work context.Context, ds []*driver.Delivery) {
 	leaving := make(map[*driver.Delivery]bool, len(ds))
 	for _, d := range ds {
 		leaving[d] = true

@@ -11,10 +11,7 @@ type causeKey struct{}
 // Package pubsub does this for its handlers, and sends the cause as Message.CausationID; call it in handlers of other
 // clients. Requests and Inject leave it out: only a message is caused by a message.
 func WithCause(ctx context.Context, id string) context.Context {
-	if !Valid(id) {
-		id = ""
-	}
-	return context.WithValue(ctx, causeKey{}, id)
+	return context.WithValue(ctx, causeKey{}, ifValid(id))
 }
 
 // Cause returns the ID of the message that is handled with ctx, "" where there is none. What it returns is [Valid].
