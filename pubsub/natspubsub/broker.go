@@ -34,6 +34,8 @@ type Broker struct {
 
 	mu      sync.Mutex
 	streams map[string]stream // by topic
+
+	inboxes inboxes
 }
 
 // New returns a broker that uses js, which the caller owns. Nil o means defaults.

@@ -28,7 +28,7 @@ func (s *subscription) confirm(ctx context.Context, ds []*driver.Delivery, what 
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // it fails on a connection that is closed, which has forgotten it
 	for _, d := range ds {
-		if err := s.b.nc.PublishRequest(d.Handle.(string), inbox, []byte(what)); err != nil {
+		if err := s.b.nc.PublishRequest(replyOf(d), inbox, []byte(what)); err != nil {
 			return fmt.Errorf("natspubsub: %w", err)
 		}
 	}

@@ -14,8 +14,9 @@
 // has stored every message. The server drops a second copy of a message, by its ID and topic, within the stream's
 // duplicate window. A message that exceeds the server's payload limit or the stream's, headers included, is refused
 // before it is sent. Messages of one key in one call are sent one after the other, each once the one before it is
-// stored: a connection that breaks in between may lose one and still store the next. Those of different keys do not
-// wait.
+// stored: a connection that breaks in between may lose one and still store the next, and so may a stream whose leader
+// changes. Those of different keys, or of none, do not wait: up to 256 of a call are on their way unconfirmed. Once one
+// has failed, or the context has ended, no more are sent.
 //
 // A subscription is a durable pull consumer, shared by all processes that use the name. One that exists goes on
 // where it was. Its acknowledgement wait is the lease. It has no delivery limit, since package pubsub dead-letters

@@ -1,9 +1,11 @@
 package natspubsub
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
@@ -19,19 +21,61 @@ func raw(name string) bool {
 	return false
 }
 
-func encodeHeader(m driver.Message) nats.Header {
-	h := make(nats.Header, len(m.Attributes)+1)
-	// One array for all values: each name has one.
-	values := make([]string, 0, len(m.Attributes))
-	for _, a := range m.Attributes {
-		v := a.Value
-		if !raw(a.Name) {
-			v = escape(v)
-		}
-		values = append(values, v)
-		h[a.Name] = values[len(values)-1 : len(values) : len(values)]
+// header makes the headers of messages one after the other. Most have the names of the one before, whose map serves
+// again.
+type header struct {
+	h      nats.Header
+	names  []string
+	values []string // of names; those in h are of this array
+}
+
+// encode returns a header of as and, where it is not empty, of an ID to deduplicate by. It is good until the next call.
+func (h *header) encode(as driver.Attributes, id string) nats.Header {
+	if !h.fits(as, id) {
+		h.shape(as, id)
 	}
-	return h
+	for i, a := range as {
+		h.values[i] = a.Value
+		if !raw(a.Name) {
+			h.values[i] = escape(a.Value)
+		}
+	}
+	if id != "" {
+		h.values[len(as)] = id
+	}
+	return h.h
+}
+
+// fits reports whether the names are those of the call before.
+func (h *header) fits(as driver.Attributes, id string) bool {
+	n := len(as)
+	if id != "" {
+		n++
+	}
+	if h.h == nil || len(h.names) != n {
+		return false
+	}
+	for i, a := range as {
+		if h.names[i] != a.Name {
+			return false
+		}
+	}
+	return id == "" || h.names[n-1] == jetstream.MsgIDHeader
+}
+
+func (h *header) shape(as driver.Attributes, id string) {
+	h.names = h.names[:0]
+	for _, a := range as {
+		h.names = append(h.names, a.Name)
+	}
+	if id != "" {
+		h.names = append(h.names, jetstream.MsgIDHeader)
+	}
+	h.values = make([]string, len(h.names))
+	h.h = make(nats.Header, len(h.names))
+	for i, name := range slices.Backward(h.names) { // the first of a name counts
+		h.h[name] = h.values[i : i+1 : i+1]
+	}
 }
 
 // decodeHeader returns the attributes of a message, less what the server or its clients put there. The first value of
@@ -43,8 +87,10 @@ func decodeHeader(h nats.Header) driver.Attributes {
 		if len(vs) == 0 || strings.HasPrefix(name, "nats-") {
 			continue
 		}
-		if _, taken := h[name]; taken && name != k {
-			continue
+		if name != k {
+			if _, taken := h[name]; taken {
+				continue
+			}
 		}
 		v := vs[0]
 		if !raw(name) {

@@ -2,6 +2,7 @@ package natspubsub
 
 import (
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -9,6 +10,10 @@ import (
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
+
+func headerOf(as driver.Attributes) nats.Header {
+	return new(header).encode(as, "")
+}
 
 func TestHeaderBinding(t *testing.T) {
 	// From the HTTP binding, section 3.1.3.2: the euro sign and the emoji, space, quote and percent.
@@ -23,7 +28,7 @@ func TestHeaderBinding(t *testing.T) {
 		"~!#$&'()*+,-./:;=?": "~!#$&'()*+,-./:;=?",
 	}
 	for in, want := range tests {
-		h := encodeHeader(driver.Message{Attributes: driver.AttributesOf(map[string]string{"ce-id": in})})
+		h := headerOf(driver.AttributesOf(map[string]string{"ce-id": in}))
 		if got := h["ce-id"][0]; got != want {
 			t.Errorf("%q is sent as %q, want %q", in, got, want)
 		}
@@ -31,11 +36,39 @@ func TestHeaderBinding(t *testing.T) {
 			t.Errorf("%q came back as %q", in, got)
 		}
 	}
-	h := encodeHeader(driver.Message{Attributes: driver.AttributesOf(map[string]string{
-		"content-type": "text/plain; a=%41", "tracestate": "a=b c",
-	})})
+	h := headerOf(driver.Attributes{
+		{Name: "content-type", Value: "text/plain; a=%41"}, {Name: "tracestate", Value: "a=b c"}, {Name: "twice", Value: "first"}, {Name: "twice", Value: "second"},
+	})
+	if got := h["twice"]; len(got) != 1 || got[0] != "first" {
+		t.Errorf("a name that is there twice is sent as %q, want the first", got)
+	}
 	if h["content-type"][0] != "text/plain; a=%41" || h["tracestate"][0] != "a=b c" {
 		t.Errorf("header %v, want content type and trace state as they are", h)
+	}
+}
+
+// One header serves for all messages of a call.
+func TestHeadersOneAfterTheOther(t *testing.T) {
+	one, two := driver.Attribute{Name: "one", Value: "1"}, driver.Attribute{Name: "two", Value: "2 3"}
+	var h header
+	for i, test := range []struct {
+		as   driver.Attributes
+		id   string
+		want nats.Header
+	}{
+		{driver.Attributes{one, two}, "a", nats.Header{"one": {"1"}, "two": {"2%203"}, "Nats-Msg-Id": {"a"}}},
+		{driver.Attributes{{Name: "one"}, two}, "b", nats.Header{"one": {""}, "two": {"2%203"}, "Nats-Msg-Id": {"b"}}},
+		{driver.Attributes{two, one}, "c", nats.Header{"one": {"1"}, "two": {"2%203"}, "Nats-Msg-Id": {"c"}}},
+		{driver.Attributes{two, one}, "", nats.Header{"one": {"1"}, "two": {"2%203"}}},
+		{driver.Attributes{two}, "d", nats.Header{"two": {"2%203"}, "Nats-Msg-Id": {"d"}}},
+		{driver.Attributes{one, two}, "", nats.Header{"one": {"1"}, "two": {"2%203"}}},
+		{driver.Attributes{one, one}, "", nats.Header{"one": {"1"}}},
+		{nil, "", nats.Header{}},
+		{nil, "e", nats.Header{"Nats-Msg-Id": {"e"}}},
+	} {
+		if got := h.encode(test.as, test.id); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("message %d: got %v, want %v", i, got, test.want)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (l *lossy) Publish(ctx context.Context, topic string, ms []driver.Message) 
 }
 
 func (l *lossy) fire(topic string, m driver.Message) error {
-	msg := &nats.Msg{Subject: topic, Header: encodeHeader(m), Data: m.Data}
+	msg := &nats.Msg{Subject: topic, Header: new(header).encode(m.Attributes, ""), Data: m.Data}
 	if n, limit := size(msg), int(l.nc.MaxPayload()); limit > 0 && n > limit {
 		return &driver.TooLargeError{Bytes: n, Limit: limit}
 	}

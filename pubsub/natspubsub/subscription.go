@@ -381,23 +381,39 @@ func (s *subscription) lost() error {
 	return nil
 }
 
+// received is a delivery and its own handle, so that one costs one allocation.
+type received struct {
+	driver.Delivery
+	reply string // where answers go
+}
+
 func (s *subscription) delivery(m *nats.Msg) (*driver.Delivery, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, fmt.Errorf("natspubsub: receive: %w", err)
+	at, ok := parseReply(m.Reply)
+	if !ok {
+		return nil, fmt.Errorf("natspubsub: receive: %q is no acknowledgement subject", m.Reply)
 	}
-	s.last = max(s.last, meta.Sequence.Stream)
-	d := &driver.Delivery{
+	s.last = max(s.last, at.seq)
+	r := &received{reply: m.Reply}
+	r.Delivery = driver.Delivery{
 		Message:   driver.Message{Attributes: decodeHeader(m.Header), Data: m.Data},
-		Attempt:   int(meta.NumDelivered),
-		Published: meta.Timestamp,
-		Position:  position(meta.Stream, meta.Sequence.Stream),
-		Handle:    m.Reply,
+		Attempt:   int(at.delivered),
+		Published: time.Unix(0, int64(at.stored)),
+		Position:  position(at.stream, at.seq),
+		Handle:    r,
 	}
 	if s.pin != nil {
-		s.pin.took(d, m.Header.Get(pinID), meta.Sequence.Stream)
+		s.pin.took(&r.Delivery, m.Header.Get(pinID), at.seq)
 	}
-	return d, nil
+	return &r.Delivery, nil
+}
+
+// replyOf returns where answers to a delivery go.
+func replyOf(d *driver.Delivery) string {
+	r, ok := d.Handle.(*received)
+	if !ok {
+		return ""
+	}
+	return r.reply
 }
 
 // forget says that ds are held no longer.
@@ -437,7 +453,7 @@ func (s *subscription) Extend(ctx context.Context, ds []*driver.Delivery) error 
 // also for those of a subscription that is closed.
 func (s *subscription) answer(ctx context.Context, ds []*driver.Delivery, what string) error {
 	for _, d := range ds {
-		if err := s.b.nc.Publish(d.Handle.(string), []byte(what)); err != nil {
+		if err := s.b.nc.Publish(replyOf(d), []byte(what)); err != nil {
 			return fmt.Errorf("natspubsub: %w", err)
 		}
 	}
