@@ -1,6 +1,7 @@
 package sqlxtest_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/url"
@@ -18,6 +19,7 @@ type proxy struct {
 	listener     net.Listener
 	conns        []net.Conn
 	cutting      bool
+	cutAt        string // within the statement that is to be cut
 	wg           sync.WaitGroup
 }
 
@@ -84,7 +86,7 @@ func (p *proxy) join(client, server net.Conn) {
 			if err != nil {
 				return
 			}
-			if p.cuts() {
+			if p.cuts(buf[:n]) {
 				// The statement reaches the server; its answer does not come back.
 				client.Close()
 				server.Write(buf[:n])
@@ -98,17 +100,20 @@ func (p *proxy) join(client, server net.Conn) {
 }
 
 // cutNext has the next statement's answer lost, and its connection with it.
-func (p *proxy) cutNext() {
+func (p *proxy) cutNext() { p.cut("") }
+
+// cut is cutNext for the next statement that has text in it.
+func (p *proxy) cut(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cutting = true
+	p.cutting, p.cutAt = true, text
 }
 
-func (p *proxy) cuts() bool {
+func (p *proxy) cuts(packet []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cut := p.cutting
-	p.cutting = false
+	cut := p.cutting && bytes.Contains(packet, []byte(p.cutAt))
+	p.cutting = p.cutting && !cut
 	return cut
 }
 

@@ -16,13 +16,17 @@ type statusError struct {
 	sent   *transport.Error
 }
 
-func (e *statusError) Error() string { return e.sent.Error() }
-func (e *statusError) Unwrap() error { return e.sent }
+func (e *statusError) Error() string   { return e.sent.Error() }
+func (e *statusError) Unwrap() error   { return e.sent }
+func (e *statusError) HTTPStatus() int { return e.status }
 
 // WriteError sends err as RFC 9457 problem details, by the rules of transport.AsError, and tells the server about
 // it, whose access log holds the cause. An *http.MaxBytesError is a 413 after which an HTTP/1 connection closes. A
 // 401 carries a Bearer challenge. It is for handlers that are no endpoints; endpoints call it themselves. Call it
 // before anything is written.
+//
+// A status that no code stands for (422, say) is sent for an error around a transport.Error that has a method
+// HTTPStatus() int; one that is not of 4xx or 5xx is passed over.
 //
 // A cancelled operation is "client closed request" (499) only where r's context says that its caller went away. A
 // server whose time-out ended it says so (504), and one that cuts the request off is unavailable (503); while nobody
@@ -61,11 +65,10 @@ func sentAs(ctx context.Context, err error, declared []ErrorType) (*transport.Er
 // asSent returns what err is to the caller.
 func asSent(ctx context.Context, err error) (*transport.Error, int) {
 	var large *http.MaxBytesError
-	var other *statusError
-	switch {
-	case errors.As(err, &other):
-		return other.sent, other.status
-	case errors.As(err, &large):
+	if sent, status := withStatus(err); sent != nil {
+		return sent, status
+	}
+	if errors.As(err, &large) {
 		return transport.Errorf(transport.InvalidArgument, "the body is larger than %d bytes", large.Limit),
 			http.StatusRequestEntityTooLarge
 	}
@@ -80,4 +83,21 @@ func asSent(ctx context.Context, err error) (*transport.Error, int) {
 		e = transport.NewError(transport.Unavailable, "not available now", err)
 	}
 	return e, e.Code.HTTPStatus()
+}
+
+// withStatus returns the error, and the status, of one that brings a status of its own, and nil for any other: a method
+// of somebody else's error, around no transport.Error, says nothing about our answer.
+func withStatus(err error) (*transport.Error, int) {
+	other, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err)
+	if !ok || other.HTTPStatus() < 400 || other.HTTPStatus() > 599 {
+		return nil, 0
+	}
+	sent, ok := errors.AsType[*transport.Error](other)
+	if !ok || sent.Remote {
+		return nil, 0
+	}
+	return sent, other.HTTPStatus()
 }
