@@ -176,7 +176,7 @@ func (b *Broker) remove(ctx context.Context, topic string, ds []*driver.Delivery
 	if err != nil {
 		return err
 	}
-	changed := make(kadm.Offsets)
+	touched := make(map[int]bool)
 	for _, d := range ds {
 		l, ok := d.Handle.(letter)
 		if !ok || l.topic != topic {
@@ -186,14 +186,18 @@ func (b *Broker) remove(ctx context.Context, topic string, ds []*driver.Delivery
 		if at < 0 {
 			continue
 		}
-		r := &all[at].removed
-		r.add(l.offset)
-		changed.Add(kadm.Offset{
-			Topic: topic, Partition: l.partition, At: r.below, LeaderEpoch: -1, Metadata: r.String(),
-		})
+		all[at].removed.add(l.offset)
+		touched[at] = true
 	}
-	if len(changed) == 0 {
+	if len(touched) == 0 {
 		return nil
+	}
+	changed := make(kadm.Offsets)
+	for at := range touched {
+		e := &all[at]
+		changed.Add(kadm.Offset{
+			Topic: topic, Partition: e.id, At: e.removed.below, LeaderEpoch: -1, Metadata: e.removed.String(),
+		})
 	}
 	err = persist(ctx, func(ctx context.Context) error { return b.commitAll(ctx, removedGroup(topic), changed) })
 	if errors.Is(err, kerr.OffsetMetadataTooLarge) {
