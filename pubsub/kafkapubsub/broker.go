@@ -24,8 +24,8 @@ type Options struct {
 	// Group names the consumer group of a subscription. Nil means name@topic, such as "stock@orders".
 	Group func(topic, name string) string
 	// InstanceID makes subscriptions static members of their groups: a process that comes back within SessionTimeout
-	// keeps its partitions, and nobody else gets them in between, not even after Close. Each process needs an ID of its
-	// own. Empty means dynamic members.
+	// keeps its partitions, without a rebalance, and nobody else gets them in between, not even after Close. Each
+	// process needs an ID of its own, and one subscription of a name at most. Empty means dynamic members.
 	InstanceID string
 	// SessionTimeout is how long the group waits for a member that has gone silent. Zero means 45s. The broker bounds
 	// it (group.min.session.timeout.ms, by default 6s, to group.max.session.timeout.ms); negative is an error.

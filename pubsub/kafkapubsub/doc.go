@@ -14,7 +14,8 @@
 //
 // Publish returns once all replicas in sync have stored every message. The producer is idempotent: it neither
 // duplicates nor reorders by its own retries. The message's key is the record's, so that the messages of one key are
-// in one partition, in order. What exceeds the client's batch size is refused before it is sent, by its uncompressed
+// in one partition, in order. franz-go keeps a record for 10ms, in case more follow: a caller that waits for each message
+// gives its client kgo.ProducerLinger(0). What exceeds the client's batch size is refused before it is sent, by its uncompressed
 // size; a topic whose max.message.bytes is below the client's batch size is refused as a whole, since the client would
 // make batches that the broker does not take: give the client kgo.ProducerBatchMaxBytesFn.
 //
@@ -24,6 +25,13 @@
 // another process, handlers that run on it are waited for ([Options.RevokeTimeout]), what they did is committed, and only
 // then is it let go; nothing is committed for it afterwards. So the order of a key holds across processes, but while a
 // process that died, or that took longer, is being taken over.
+//
+// Of what the broker has, up to some thousand messages are here before they are received, so that handlers do not wait for a
+// fetch; they are not acknowledged, and a process that ends gives them back. A subscription's client waits 500ms for a
+// fetch at most (kgo.FetchMaxWait), since what is assigned to it meanwhile is fetched afterwards, and it sees after a
+// minute at most that a topic has more partitions (kgo.MetadataMaxAge), which it then consumes from their start. What
+// the caller's client has shorter, it has too. Other members learn that one has ended with their next heartbeat
+// (kgo.HeartbeatInterval, 3s by default, and a third of [Options.SessionTimeout] at most).
 //
 // A released message is kept here and received again after its delay: nothing is fetched twice for it. A process that
 // ends hands over what it has not acknowledged, and also what it has acknowledged beyond a message that it has not:

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -138,70 +137,119 @@ func (w *wire) sever() {
 
 // A second process joins midway, and then the first one dies.
 func TestRebalanceCommitsNothingUnfinishedAndLosesNothing(t *testing.T) {
-	const perPartition = 1000
-	cluster, seeds := startCluster(t, kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	o := &kafkapubsub.Options{SessionTimeout: 2 * time.Second}
-	direct := newKafka(t, seeds)
-	if err := kafkapubsub.New(direct, nil).Declare(t.Context(), []string{"numbers"}); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, seeds, "numbers", perPartition, asItIs)
-
-	done := newBook()
-	var early atomic.Int32
-	cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		early.Add(int32(done.missing(r.(*kmsg.OffsetCommitRequest), "numbers")))
-		return nil, nil, false
-	})
-	handle := func(_ context.Context, m *pubsub.Message) error {
-		<-time.After(5 * time.Millisecond)
-		done.note(string(m.Data))
-		return nil
-	}
-	so := &pubsub.SubscriptionOptions{
-		Concurrency: 8, DrainTimeout: -1, Start: pubsub.Start{Earliest: true},
-	}
-	w := new(wire)
-	dying := newClient(kafkapubsub.New(newKafka(t, seeds, kgo.Dialer(w.dial)), o)).Subscribe("numbers", "sum", handle, so)
-	ctx, kill := context.WithCancel(context.Background())
-	dead := make(chan error, 1)
-	go func() { dead <- dying.Run(ctx) }()
-	done.wait(t, 300)
-	run(t, newClient(kafkapubsub.New(direct, o)).Subscribe("numbers", "sum", handle, so))
-	done.wait(t, 1200)
-	if _, again := done.all(); again > 0 {
-		t.Errorf("%d records were handled twice though the partition was handed over in order", again)
-	}
-	w.sever()
-	done.wait(t, 2*perPartition)
-	if n := early.Load(); n > 0 {
-		t.Errorf("%d commits were above an unfinished record, want none", n)
-	}
-	kill()
-	if err := <-dead; err == nil {
-		t.Error("Run of the severed process = nil, want an error: it could not say good-bye")
-	}
-}
-
-// missing counts the partitions of a commit in which something below the offset is not noted.
-func (b *book) missing(r *kmsg.OffsetCommitRequest, topic string) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, t := range r.Topics {
-		if t.Topic != topic {
-			continue
+	onEach(t, func(t *testing.T, c cluster) {
+		const perPartition = 600
+		direct, topic := newKafka(t, c.seeds), newTopic()
+		err := kafkapubsub.New(direct, &kafkapubsub.Options{Partitions: 2}).
+			Declare(t.Context(), []string{topic, topic + ".dead-letter.sum"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, p := range t.Partitions {
-			for offset := range p.Offset {
-				if b.n[fmt.Sprintf(`"%d/%d"`, p.Partition, offset)] == 0 {
-					n++
-					break
-				}
+		// Without a retry topic, each of two processes has one of the two partitions.
+		o := &kafkapubsub.Options{SessionTimeout: c.session, NoCreate: true}
+		fill(t, c.seeds, topic, perPartition, asItIs)
+		done := newBook()
+		early := done.watchCommits(t, c, direct, "sum@"+topic, topic)
+		handle := func(_ context.Context, m *pubsub.Message) error {
+			<-time.After(5 * time.Millisecond)
+			done.note(string(m.Data))
+			return nil
+		}
+		so := &pubsub.SubscriptionOptions{Concurrency: 2, DrainTimeout: -1, Start: pubsub.Start{Earliest: true}}
+		var byDying atomic.Int32
+		w, died := new(wire), make(chan struct{})
+		mortal := func(ctx context.Context, m *pubsub.Message) error {
+			select {
+			case <-died: // with what it has in memory
+				<-ctx.Done()
+				return ctx.Err()
+			default:
+				byDying.Add(1)
+				return handle(ctx, m)
 			}
 		}
+		dying := newClient(kafkapubsub.New(newKafka(t, c.seeds, kgo.Dialer(w.dial)), o)).Subscribe(topic, "sum", mortal, so)
+		ctx, kill := context.WithCancel(context.Background())
+		dead := make(chan error, 1)
+		go func() { dead <- dying.Run(ctx) }()
+		done.wait(t, 100)
+		run(t, newClient(kafkapubsub.New(direct, o)).Subscribe(topic, "sum", handle, &pubsub.SubscriptionOptions{
+			Concurrency: 2, Start: pubsub.Start{Earliest: true},
+		}))
+		done.wait(t, 500)
+		if _, again := done.all(); again > 0 {
+			t.Errorf("%d records were handled twice though the partition was handed over in order", again)
+		}
+		w.sever()
+		close(died)
+		if n := byDying.Load(); n >= perPartition {
+			t.Errorf("the first process had handled %d, so that nothing of it was left to be taken over", n)
+		}
+		done.wait(t, 2*perPartition)
+		if n := early(); n > 0 {
+			t.Errorf("%d commits were above an unfinished record, want none", n)
+		}
+		kill()
+		if err := <-dead; err == nil {
+			t.Error("Run of the severed process = nil, want an error: it could not say good-bye")
+		}
+	})
+}
+
+// watchCommits returns how many commits were above what was not done: all of them in this process, those that are seen
+// in passing on a real cluster.
+func (b *book) watchCommits(t *testing.T, c cluster, cl *kgo.Client, group, topic string) (early func() int32) {
+	var n atomic.Int32
+	if c.fake != nil {
+		c.fake.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			c.fake.KeepControl()
+			for _, asked := range r.(*kmsg.OffsetCommitRequest).Topics {
+				for _, p := range asked.Partitions {
+					if asked.Topic == topic && b.lacks(p.Partition, p.Offset) {
+						n.Add(1)
+					}
+				}
+			}
+			return nil, nil, false
+		})
+		return n.Load
 	}
-	return n
+	admin := kadm.NewClient(cl)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			os, _ := admin.FetchOffsets(ctx, group) // none before the group is there
+			for p, o := range os[topic] {
+				if b.lacks(p, o.At) {
+					n.Add(1)
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+	stop := func() int32 {
+		cancel()
+		watching.Wait()
+		return n.Load()
+	}
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// lacks reports whether something of a partition that fill made is not noted below offset.
+func (b *book) lacks(partition int32, offset int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range offset {
+		if b.n[fmt.Sprintf(`"%d/%d"`, partition, i)] == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func TestPoisonRecordCostsOneRecord(t *testing.T) {
@@ -240,48 +288,49 @@ func TestPoisonRecordCostsOneRecord(t *testing.T) {
 }
 
 func TestStopFinishesCommitsAndLeaves(t *testing.T) {
-	_, seeds := startCluster(t, kfake.DefaultNumPartitions(1))
-	cl := newKafka(t, seeds)
-	client := newClient(kafkapubsub.New(cl, nil))
-	handled, held := newBook(), make(chan struct{}, 5)
-	handle := func(_ context.Context, m *pubsub.Message) error {
-		if m.Type == "slow" {
-			held <- struct{}{}
-			<-time.After(200 * time.Millisecond)
+	onEach(t, func(t *testing.T, c cluster) {
+		cl, topic := newKafka(t, c.seeds), newTopic()
+		client := newClient(kafkapubsub.New(cl, &kafkapubsub.Options{Partitions: 1}))
+		handled, held := newBook(), make(chan struct{}, 5)
+		handle := func(_ context.Context, m *pubsub.Message) error {
+			if m.Type == "slow" {
+				held <- struct{}{}
+				<-time.After(200 * time.Millisecond)
+			}
+			handled.note(m.ID)
+			return nil
 		}
-		handled.note(m.ID)
-		return nil
-	}
-	o := &pubsub.SubscriptionOptions{Concurrency: 5, DrainTimeout: patience}
-	stop := run(t, client.Subscribe("work", "one", handle, o))
-	send := func(from, to int, kind string) {
-		for i := from; i < to; i++ {
-			err := client.Publish(t.Context(), "work", &pubsub.Message{ID: fmt.Sprint(i), Type: kind})
-			if err != nil {
-				t.Fatal(err)
+		o := &pubsub.SubscriptionOptions{Concurrency: 5, DrainTimeout: patience}
+		stop := run(t, client.Subscribe(topic, "one", handle, o))
+		send := func(from, to int, kind string) {
+			for i := from; i < to; i++ {
+				err := client.Publish(t.Context(), topic, &pubsub.Message{ID: fmt.Sprint(i), Type: kind})
+				if err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-	}
-	send(0, 100, "quick")
-	handled.wait(t, 100)
-	send(100, 105, "slow")
-	for range 5 {
-		<-held
-	}
-	stop()
-	if got := committed(t, cl, "one@work", "work"); got[0] != 105 {
-		t.Errorf("committed %v, want 105", got)
-	}
-	groups, err := kadm.NewClient(cl).DescribeGroups(t.Context(), "one@work")
-	if g := groups["one@work"]; err != nil || len(g.Members) > 0 {
-		t.Errorf("the group has members %v, %v, want none", g.Members, err)
-	}
-	run(t, client.Subscribe("work", "one", handle, o))
-	send(105, 106, "quick")
-	handled.wait(t, 106)
-	if _, again := handled.all(); again > 0 {
-		t.Errorf("%d were handled twice, want none", again)
-	}
+		send(0, 100, "quick")
+		handled.wait(t, 100)
+		send(100, 105, "slow")
+		for range 5 {
+			<-held
+		}
+		stop()
+		if got := committed(t, cl, "one@"+topic, topic); got[0] != 105 {
+			t.Errorf("committed %v, want 105", got)
+		}
+		groups, err := kadm.NewClient(cl).DescribeGroups(t.Context(), "one@"+topic)
+		if g := groups["one@"+topic]; err != nil || len(g.Members) > 0 {
+			t.Errorf("the group has members %v, %v, want none", g.Members, err)
+		}
+		run(t, client.Subscribe(topic, "one", handle, o))
+		send(105, 106, "quick")
+		handled.wait(t, 106)
+		if _, again := handled.all(); again > 0 {
+			t.Errorf("%d were handled twice, want none", again)
+		}
+	})
 }
 
 func TestCloseEndsWithItsContextThoughNobodyAnswers(t *testing.T) {
@@ -314,37 +363,38 @@ func TestCloseEndsWithItsContextThoughNobodyAnswers(t *testing.T) {
 }
 
 func TestRevokedPartitionIsKeptUntilWhatRunsHasEnded(t *testing.T) {
-	_, seeds := startCluster(t, kfake.DefaultNumPartitions(1))
-	cl := newKafka(t, seeds)
-	b := kafkapubsub.New(cl, nil)
-	revoked := make(chan []*driver.Delivery, 10)
-	// Members are sorted by ID, which decides who gets a partition; so both partitions of the group, the retry topic's
-	// too, are held by the first, and one of them goes to the second.
-	a := open(t, b, driver.SubscribeOptions{
-		Topic: "work", Name: "one", Revoke: func(ds []*driver.Delivery) { revoked <- ds },
+	onEach(t, func(t *testing.T, c cluster) {
+		cl, topic := newKafka(t, c.seeds), newTopic()
+		b := kafkapubsub.New(cl, &kafkapubsub.Options{Partitions: 1})
+		revoked := make(chan []*driver.Delivery, 10)
+		// Members are sorted by ID, which decides who gets a partition; so both partitions of the group, the retry topic's
+		// too, are held by the first, and one of them goes to the second.
+		a := open(t, b, driver.SubscribeOptions{
+			Topic: topic, Name: "one", Revoke: func(ds []*driver.Delivery) { revoked <- ds },
+		})
+		if err := b.Publish(t.Context(), topic, []driver.Message{{ID: "1", Data: []byte("1")}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Redeliver(t.Context(), topic, "one", []driver.Message{{ID: "2", Data: []byte("2")}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		ds := receive(t, a, 2)
+		open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"})
+		var back []*driver.Delivery
+		select {
+		case back = <-revoked:
+		case <-time.After(patience):
+			t.Fatal("nothing was called back")
+		}
+		if len(back) != 1 {
+			t.Fatalf("%d were called back, want the one of the partition that leaves", len(back))
+		}
+		if err := a.Ack(t.Context(), ds); err != nil {
+			t.Fatal(err)
+		}
+		total := committed(t, cl, "one@"+topic, topic)[0] + committed(t, cl, "one@"+topic, topic+".retry.one")[0]
+		if total != 2 {
+			t.Errorf("committed %d records of two, want both: one of them was leaving", total)
+		}
 	})
-	if err := b.Publish(t.Context(), "work", []driver.Message{{ID: "1", Data: []byte("1")}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Redeliver(t.Context(), "work", "one", []driver.Message{{ID: "2", Data: []byte("2")}}, 0); err != nil {
-		t.Fatal(err)
-	}
-	ds := receive(t, a, 2)
-	open(t, b, driver.SubscribeOptions{Topic: "work", Name: "one"})
-	var back []*driver.Delivery
-	select {
-	case back = <-revoked:
-	case <-time.After(patience):
-		t.Fatal("nothing was called back")
-	}
-	if len(back) != 1 {
-		t.Fatalf("%d were called back, want the one of the partition that leaves", len(back))
-	}
-	if err := a.Ack(t.Context(), ds); err != nil {
-		t.Fatal(err)
-	}
-	total := committed(t, cl, "one@work", "work")[0] + committed(t, cl, "one@work", "work.retry.one")[0]
-	if total != 2 {
-		t.Errorf("committed %d records of two, want both: one of them was leaving", total)
-	}
 }

@@ -2,10 +2,12 @@ package kafkapubsub_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +45,7 @@ func newKafka(t testing.TB, seeds []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(50 * time.Millisecond),
-		kgo.FetchMaxWait(200 * time.Millisecond),
+		kgo.FetchMaxWait(200 * time.Millisecond), kgo.HeartbeatInterval(200 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,28 @@ func realCluster(t *testing.T) []string {
 	}
 	return []string{seed}
 }
+
+// cluster is one to test on.
+type cluster struct {
+	seeds   []string
+	fake    *kfake.Cluster // nil for a real one
+	session time.Duration  // the shortest that members may have
+}
+
+// onEach tests on a cluster in this process, whose topics have two partitions by default, and on a real one.
+func onEach(t *testing.T, test func(t *testing.T, c cluster)) {
+	t.Helper()
+	t.Run("kfake", func(t *testing.T) {
+		fake, seeds := startCluster(t, kfake.GroupMinSessionTimeout(100*time.Millisecond))
+		test(t, cluster{seeds: seeds, fake: fake, session: 2 * time.Second})
+	})
+	t.Run("kafka", func(t *testing.T) {
+		test(t, cluster{seeds: realCluster(t), session: 6 * time.Second})
+	})
+}
+
+// newTopic returns the name of a topic that nobody has.
+func newTopic() string { return "test." + strings.ToLower(rand.Text()) }
 
 func newClient(b driver.Broker) *pubsub.Client {
 	return pubsub.NewClient(b, &pubsub.Options{

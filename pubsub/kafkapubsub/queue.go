@@ -2,8 +2,7 @@ package kafkapubsub
 
 import "slices"
 
-// Of records that are not received yet, and lie ready beside what the client has fetched, there are never many more
-// than lowRecords, and never more than lowBytes with what one more poll brings.
+// While fewer records are ready than lowRecords, with less data than lowBytes, what the client has fetched is taken out.
 const (
 	lowRecords = 1024
 	lowBytes   = 4 << 20

@@ -58,8 +58,11 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 		topics = topics[:1] // then Redeliver says that it is missing
 	}
 	group := b.group(o.Topic, o.Name)
-	if err := b.begin(ctx, group, o.Topic, o.Start); err != nil {
-		return nil, fmt.Errorf("kafkapubsub: subscribe %q to %q: %w", o.Name, o.Topic, err)
+	starts := []driver.Start{o.Start, {Earliest: true}}
+	for i, topic := range topics {
+		if err := b.begin(ctx, group, topic, starts[i]); err != nil {
+			return nil, fmt.Errorf("kafkapubsub: subscribe %q to %q: %w", o.Name, o.Topic, err)
+		}
 	}
 	s := &subscription{
 		b: b, o: o, group: group, topics: topics,
@@ -77,7 +80,19 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	return s, nil
 }
 
+const (
+	// maxFetchWait bounds how long a fetch waits at the broker while there is nothing: what is assigned meanwhile is
+	// fetched after it. It is Kafka's own default (fetch.max.wait.ms).
+	maxFetchWait = 500 * time.Millisecond
+	// maxMetadataAge bounds how long it takes to see that a topic has more partitions.
+	maxMetadataAge = time.Minute
+)
+
 func (s *subscription) options() []kgo.Opt {
+	of := func(option any) time.Duration {
+		d, _ := s.b.client.OptValue(option).(time.Duration)
+		return d
+	}
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.group),
 		kgo.ConsumeTopics(s.topics...),
@@ -87,12 +102,14 @@ func (s *subscription) options() []kgo.Opt {
 		kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(s.b.o.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, s.b.o.SessionTimeout/3)),
+		kgo.HeartbeatInterval(min(of(kgo.HeartbeatInterval), s.b.o.SessionTimeout/3)),
 		// Until what was fetched is entered here, no partition may leave.
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
+		kgo.FetchMaxWait(min(of(kgo.FetchMaxWait), maxFetchWait)),
+		kgo.MetadataMaxAge(max(of(kgo.MetadataMinAge), min(of(kgo.MetadataMaxAge), maxMetadataAge))),
 		kgo.DisableClientMetrics(),
 	}
 	if s.b.o.InstanceID != "" {
@@ -168,7 +185,8 @@ func (s *subscription) waitsBehind(e *entry) (time.Time, bool) {
 	return due, waits
 }
 
-// pollRecords is how many records one poll takes out of the client, which fetches the next ones meanwhile.
+// pollRecords is how many records one poll takes out of the client at most. Only when it has none left does the client
+// fetch the next ones from that broker.
 const pollRecords = 8192
 
 // poll fetches ahead of Receive. It is a goroutine of its own, because a poll waits for a rebalance, whatever its
