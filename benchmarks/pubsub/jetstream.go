@@ -24,7 +24,8 @@ const window = 256
 func jetstreamContests() []contest {
 	kit := way{"natspubsub, observed", kitOnJetStream}
 	return []contest{
-		{kit: kit, peer: way{"raw async", rawJetStream}, ratio: 1 / 0.75},
+		{kit: kit, peer: way{"raw async", rawJetStream(nil)}, ratio: 1 / 0.75},
+		{kit: kit, peer: way{"raw async, with an ID and the kit's headers", rawJetStream(envelope)}, ratio: 1 / 0.75},
 		{kit: kit, peer: way{"watermill-nats, one by one", watermillOneByOne(true)}, ratio: 0.5},
 		{kit: kit, peer: way{"watermill-nats, from 100 goroutines", watermillFromMany(true)}, ratio: 0.5},
 		{kit: kit, peer: way{"watermill-nats, from 100 goroutines, synchronous acknowledgement", watermillFromMany(false)}, ratio: 0.5},
@@ -87,19 +88,38 @@ func kitOnJetStream(ctx context.Context, handled func()) (line, error) {
 	return kitLine(ctx, natspubsub.New(js, nil), sampling(), brokerBatch, handled, n.close)
 }
 
-func rawJetStream(ctx context.Context, handled func()) (line, error) {
-	n, err := startNATS()
-	if err != nil {
-		return line{}, err
+// envelope is what the kit puts into each header, and what the server needs to drop a second copy: a raw client that has
+// neither does less, and so does its server.
+func envelope(i int) nats.Header {
+	id := fmt.Sprintf("0190b8c5-7b1a-7000-8000-%012d", i)
+	return nats.Header{
+		jetstream.MsgIDHeader: {topicName + "/" + id},
+		"ce-specversion":      {"1.0"},
+		"ce-id":               {id},
+		"ce-source":           {"/benchmark"},
+		"ce-type":             {topicName},
+		"ce-time":             {"2026-01-02T03:04:05.678901234Z"},
+		"x-correlation-id":    {id},
+		"traceparent":         {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"},
 	}
-	l, err := rawLine(ctx, n, handled)
-	if err != nil {
-		n.close()
-	}
-	return l, err
 }
 
-func rawLine(ctx context.Context, n *natsServer, handled func()) (line, error) {
+// rawJetStream is nats.go as it is. Nil header sends payloads alone.
+func rawJetStream(header func(i int) nats.Header) func(context.Context, func()) (line, error) {
+	return func(ctx context.Context, handled func()) (line, error) {
+		n, err := startNATS()
+		if err != nil {
+			return line{}, err
+		}
+		l, err := rawLine(ctx, n, header, handled)
+		if err != nil {
+			n.close()
+		}
+		return l, err
+	}
+}
+
+func rawLine(ctx context.Context, n *natsServer, header func(i int) nats.Header, handled func()) (line, error) {
 	js, err := jetstream.New(n.nc, jetstream.WithPublishAsyncMaxPending(window))
 	if err != nil {
 		return line{}, err
@@ -125,14 +145,31 @@ func rawLine(ctx context.Context, n *natsServer, handled func()) (line, error) {
 	if err != nil {
 		return line{}, err
 	}
+	return line{publishRaw(js, header), func() {
+		consuming.Stop()
+		<-consuming.Closed()
+		n.close()
+	}}, nil
+}
+
+func publishRaw(js jetstream.JetStream, header func(i int) nats.Header) func(ctx context.Context, n int) error {
 	data := make([]byte, payloadSize)
-	publish := func(ctx context.Context, n int) error {
+	sent := 0
+	return func(ctx context.Context, n int) error {
 		acks := make([]jetstream.PubAckFuture, 0, n)
-		for range n {
-			ack, err := js.PublishAsync(topicName, data)
+		for len(acks) < n {
+			m := &nats.Msg{Subject: topicName, Data: data}
+			if header != nil {
+				m.Header = header(sent)
+			}
+			ack, err := js.PublishMsgAsync(m)
+			if errors.Is(err, jetstream.ErrTooManyStalledMsgs) && ctx.Err() == nil {
+				continue // a machine that others keep busy
+			}
 			if err != nil {
 				return err
 			}
+			sent++
 			acks = append(acks, ack)
 		}
 		for _, a := range acks {
@@ -146,11 +183,6 @@ func rawLine(ctx context.Context, n *natsServer, handled func()) (line, error) {
 		}
 		return nil
 	}
-	return line{publish, func() {
-		consuming.Stop()
-		<-consuming.Closed()
-		n.close()
-	}}, nil
 }
 
 // watermillPubSub opens both halves of watermill's adapter, with a stream and a durable consumer as the kit has them.
