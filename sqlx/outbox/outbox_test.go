@@ -1,32 +1,69 @@
 package outbox
 
 import (
+	"cmp"
+	"hash/fnv"
 	"maps"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/mainstay-go/mainstay/pubsub"
-	"github.com/mainstay-go/mainstay/sqlx"
 )
 
 func TestInsertQuery(t *testing.T) {
 	got := strings.Join(strings.Fields(insertQuery(3)), " ")
-	want := "INSERT INTO mainstay_outbox (topic, message_id, message_key, envelope, data)" +
-		" VALUES ($1, $2, $3, $4, $5), ($6, $7, $8, $9, $10), ($11, $12, $13, $14, $15)"
+	want := "INSERT INTO mainstay_outbox (shard, topic, message_id, message_key, envelope, data)" +
+		" VALUES ($1, $2, $3, $4, $5, $6), ($7, $8, $9, $10, $11, $12), ($13, $14, $15, $16, $17, $18)"
 	if got != want {
 		t.Errorf("insertQuery(3) = %q, want %q", got, want)
 	}
 }
 
-func TestList(t *testing.T) {
-	rows := []row{{seq: 1}, {seq: 9223372036854775807}}
-	for d, want := range map[sqlx.Dialect]string{
-		sqlx.SQLite: "[1,9223372036854775807]", sqlx.Postgres: "{1,9223372036854775807}",
+// The shard of a key must be the same in all versions of a service: rows of both may be in the table.
+func TestShardOfStaysAsItIs(t *testing.T) {
+	for _, tt := range []struct {
+		topic, key, id string
+		want           int16
+	}{
+		{"order.created", "o-1", "m-1", 29},
+		{"order.created", "o-1", "m-2", 29}, // the ID of a message with a key does not matter
+		{"order.created", "", "m-1", 23},
+		{"order.created", "", "m-2", 30},
+		{"", "", "", 19},
 	} {
-		if got := (&store{dialect: d}).list(rows); got != want {
-			t.Errorf("list for %v = %q, want %q", d, got, want)
+		if got := shardOf(tt.topic, tt.key, tt.id); got != tt.want {
+			t.Errorf("shardOf(%q, %q, %q) = %d, want %d", tt.topic, tt.key, tt.id, got, tt.want)
+		}
+		h := fnv.New32a()
+		h.Write([]byte(tt.topic + "\x00" + cmp.Or(tt.key, tt.id)))
+		if sum := h.Sum32(); int16((sum^sum>>16)%shards) != tt.want {
+			t.Errorf("the documented hash of %q and %q is not %d", tt.topic, tt.key, tt.want)
+		}
+	}
+}
+
+// Keys that differ in little must not end up in a few shards: there would be replicas without work.
+func TestShardOfSpreads(t *testing.T) {
+	for name, key := range map[string]func(i int) string{
+		"Numbers": strconv.Itoa,
+		"Tens":    func(i int) string { return strconv.Itoa(10 * i) },
+		"Powers":  func(i int) string { return string([]byte{byte(i), byte(i >> 8), 0, 0, 0, 0, 0, 0}) },
+		"UUIDs":   func(int) string { return uuid.NewString() },
+	} {
+		var got [shards]int
+		const n = 32000
+		for i := range n {
+			got[shardOf("orders", key(i), "")]++
+		}
+		for shard, of := range got {
+			if of < n/shards/2 || of > n/shards*2 {
+				t.Errorf("%s: shard %d has %d of %d keys, want about %d", name, shard, of, n, n/shards)
+			}
 		}
 	}
 }

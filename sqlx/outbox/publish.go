@@ -97,6 +97,7 @@ func (r *Relay) fail(ctx context.Context, topic string, err error) {
 		o = &outage{}
 		r.topics[topic] = o
 	}
+	r.held[topic] = true
 	o.failures++
 	pause := backoff.Delay(o.failures, minBackoff, maxBackoff)
 	o.until = time.Now().Add(pause)

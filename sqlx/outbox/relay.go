@@ -18,10 +18,14 @@ import (
 const (
 	defaultBatchSize    = 500
 	defaultPollInterval = time.Second
-	defaultLease        = 10 * time.Second
+	defaultLease        = 6 * time.Second
 
 	// minPoll is the first pause after work, which doubles up to PollInterval.
 	minPoll = 50 * time.Millisecond
+	// floorInterval is how often everything is read from its beginning, however busy the relay is.
+	floorInterval = time.Minute
+	// tidyInterval is how often what was kept for long enough is removed.
+	tidyInterval = time.Minute
 	// statsInterval is how often the gauges are read while there is work or not; a failure reads them at once.
 	statsInterval = 15 * time.Second
 	// A failing topic, or a failing database, is tried again after pauses between these.
@@ -39,9 +43,14 @@ type RelayOptions struct {
 	// relay; after work the pauses are shorter, from 50ms on. Zero or negative means 1s: one query a second on an idle
 	// database.
 	PollInterval time.Duration
-	// Lease is how long a replica that dies keeps the others from going on. It also bounds the publishing of one
-	// batch, which is cut off at four fifths of it. Zero or negative means 10s.
+	// Lease is how long a replica that dies keeps the others from its part of the messages; they have taken it over
+	// PollInterval and half of Lease later, at the latest. It also bounds the publishing of one batch, which is cut off
+	// after half of it to four fifths of it. Zero or negative means 6s.
 	Lease time.Duration
+	// Retention is how long messages are kept, in the table mainstay_outbox_sent, after they were sent. Older ones
+	// are removed about once a minute, as by [Outbox.Prune], a thousand between two batches. Zero or negative means that
+	// messages are deleted as soon as they were sent.
+	Retention time.Duration
 	// Logger gets a warning for each failure, and an error for each message that is set aside. Nil means
 	// the outbox's.
 	Logger *slog.Logger
@@ -52,17 +61,23 @@ type RelayOptions struct {
 
 // Relay moves stored messages to a broker. It is a mainstay.Runner.
 type Relay struct {
+	box    *Outbox
 	store  store
-	wake   <-chan struct{}
 	client pubsub.Publisher
 	opt    RelayOptions
 	log    *slog.Logger
 	gauges *gauges
 	err    error // why it cannot run
 
-	until    time.Time // when the lease ends, at the latest by our own clock; zero for not held
+	leases   leases
+	floors   floors
+	floorDue time.Time // when the floors are dropped, as they are every so often
+	behind   bool      // the last read left something
+	each     int       // how many rows of a shard are read at most
 	statsDue time.Time
+	tidyDue  time.Time
 	topics   map[string]*outage
+	held     map[string]bool // topics of which there are rows that the floors may have left behind
 }
 
 // outage is a topic that the broker does not take now.
@@ -71,24 +86,26 @@ type outage struct {
 	until    time.Time
 }
 
-// Relay returns a relay that publishes, by client, what [Outbox.In] stores. Any number of replicas may run one;
-// one of them at a time works. Run it once at a time.
+// Relay returns a relay that publishes, by client, what [Outbox.In] stores. Any number of replicas may run one: they
+// divide the messages by topic and key, into 32 parts at most. Run it once at a time.
 func (b *Outbox) Relay(client pubsub.Publisher, o *RelayOptions) *Relay {
 	var opt RelayOptions
 	if o != nil {
 		opt = *o
 	}
 	r := &Relay{
-		store:  store{db: b.db, dialect: b.dialect, holder: uuid.NewString()},
-		wake:   b.wake,
+		store:  store{db: b.db, dialect: b.dialect, holder: uuid.NewString(), keep: opt.Retention > 0},
+		box:    b,
 		client: client,
 		opt: RelayOptions{
 			BatchSize:    positive(opt.BatchSize, defaultBatchSize),
 			PollInterval: positive(opt.PollInterval, defaultPollInterval),
 			Lease:        positive(opt.Lease, defaultLease),
+			Retention:    opt.Retention,
 		},
 		log:    cmp.Or(opt.Logger, b.logger, slog.Default()),
 		topics: map[string]*outage{},
+		held:   map[string]bool{},
 	}
 	r.gauges, r.err = newGauges(opt.Registerer)
 	return r
@@ -121,13 +138,20 @@ func (r *Relay) Run(ctx context.Context) error {
 	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	defer r.release(ctx)
 	least := min(minPoll, r.opt.PollInterval)
-	pause, failures := least, 0
+	pause, failures, woken := least, 0, false
 	for ctx.Err() == nil {
-		worked, err := r.round(ctx)
+		worked, err := r.round(ctx, woken)
+		woken = false
+		if err == nil {
+			var more bool
+			more, err = r.tidy(ctx)
+			worked = worked || more
+		}
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			failures++
+			r.floors.reset()
 			d := backoff.Delay(failures, minBackoff, maxBackoff)
 			r.log.WarnContext(ctx, "outbox: relay cannot use its database", "error", err, "retry_in", d)
 			r.sleep(ctx, d, nil)
@@ -135,7 +159,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			pause, failures = least, 0
 		default:
 			failures = 0
-			if r.sleep(ctx, r.untilRetry(pause), r.wake) {
+			if woken = r.sleep(ctx, r.untilRetry(pause), r.box.wake); woken {
 				pause = least
 			} else {
 				pause = min(2*pause, r.opt.PollInterval)
@@ -166,29 +190,29 @@ func (r *Relay) untilRetry(pause time.Duration) time.Duration {
 	return pause
 }
 
-// round moves one batch. It reports false when there is nothing to do now: no row, another replica at work, or topics
+// round moves one batch. It reports false when there is nothing to do now: no row, other replicas at work, or topics
 // in outage only.
-func (r *Relay) round(ctx context.Context) (worked bool, err error) {
-	if r.until.IsZero() {
-		// The lease is held while there is work, so that an idle replica asks no more than one question, and whoever
-		// is woken by a commit of its own goes first.
+func (r *Relay) round(ctx context.Context, woken bool) (worked bool, err error) {
+	if !r.leases.held() && !woken {
+		// Leases are held while there is work, so that an idle replica asks no more than one question, and whoever is
+		// woken by a commit of its own goes first.
 		if work, err := r.look(ctx); err != nil || !work {
 			return false, err
 		}
 	}
-	if held, err := r.lease(ctx); err != nil || !held {
+	if err := r.lease(ctx); err != nil || !r.leases.held() {
 		return false, err
 	}
-	rows, more, err := r.store.next(ctx, r.opt.BatchSize, r.blocked())
+	rows, more, err := r.read(ctx)
 	if err != nil {
 		return false, err
 	}
 	if !more {
 		r.forget(rows)
 	}
-	// What was begun is ended, also when ctx ends meanwhile, but not beyond the lease: two relays at once would send
+	// What was begun is ended, also when ctx ends meanwhile, but not beyond the leases: two relays at once would send
 	// everything twice, and in no order.
-	publish, cancel := context.WithDeadline(context.WithoutCancel(ctx), r.until)
+	publish, cancel := context.WithDeadline(context.WithoutCancel(ctx), r.leases.until)
 	defer cancel()
 	sent, parked := r.publish(publish, rows)
 
@@ -216,32 +240,17 @@ func (r *Relay) look(ctx context.Context) (bool, error) {
 	return work, err
 }
 
-// observe reads the gauges and reports whether there is anything to send.
+// observe reads the gauges and reports whether there is anything to send. Counting a large backlog takes time: it is
+// done so rarely that it takes a hundredth of it.
 func (r *Relay) observe(ctx context.Context) (bool, error) {
+	start := time.Now()
 	st, err := r.store.stats(ctx)
 	if err != nil {
 		return false, err
 	}
-	r.statsDue = time.Now().Add(statsInterval)
+	r.statsDue = time.Now().Add(max(statsInterval, 100*time.Since(start)))
 	r.gauges.set(st)
 	return st.unsent > 0, nil
-}
-
-// lease takes the lease, or renews it when half of it is over, and reports whether it is held.
-func (r *Relay) lease(ctx context.Context) (bool, error) {
-	if time.Until(r.until) > r.opt.Lease/2 {
-		return true, nil
-	}
-	// From before the question, so that the database's clock is never behind ours.
-	start := time.Now()
-	held, err := r.store.acquire(ctx, r.opt.Lease)
-	if err != nil || !held {
-		r.until = time.Time{}
-		clear(r.topics) // whoever holds it finds out for itself
-		return false, err
-	}
-	r.until = start.Add(r.opt.Lease * 4 / 5)
-	return true, nil
 }
 
 // settle records what was sent. Its context outlives ctx: what the broker has must not be sent again.
@@ -252,17 +261,24 @@ func (r *Relay) settle(ctx context.Context, sent, parked []row, done bool) error
 		return err
 	}
 	if done {
-		r.until = time.Time{}
+		r.leases.drop()
+	}
+	if r.store.isPostgres() && r.floors.settle(append(sent, parked...)) {
+		writers, err := r.store.writers(ctx)
+		if err != nil {
+			return err
+		}
+		r.floors.advance(writers)
 	}
 	return nil
 }
 
-// release gives the lease back, so that another replica need not wait for its end.
+// release gives the leases back, so that another replica need not wait for their end.
 func (r *Relay) release(ctx context.Context) {
-	if r.until.IsZero() {
+	if !r.leases.held() {
 		return
 	}
 	if err := r.settle(ctx, nil, nil, true); err != nil {
-		r.log.WarnContext(ctx, "outbox: relay keeps its lease until it ends", "error", err)
+		r.log.WarnContext(ctx, "outbox: relay keeps its leases until they end", "error", err)
 	}
 }

@@ -207,18 +207,15 @@ func poisoned(t *testing.T) {
 			t.Errorf("stored = %q, want %q", got, want)
 		}
 		eventually(t, func() bool {
-			return number(t, db, `SELECT count(*) FROM mainstay_outbox
+			return number(t, db, `SELECT count(*) FROM mainstay_outbox_parked
 				WHERE parked_ms > 0 AND error LIKE '%2097152 bytes%'`) == 1
 		})
-		if got := number(t, db, `SELECT count(*) FROM mainstay_outbox`); got != 1 {
-			t.Errorf("%d rows are left, want the one set aside", got)
-		}
+		empty(t, db)
 		if !strings.Contains(log.String(), "set aside") {
 			t.Errorf("log = %s, want the message that was set aside", log)
 		}
-		// Put back, as the documentation says.
 		b.set(nil)
-		mustExec(t, db, `UPDATE mainstay_outbox SET parked_ms = NULL, error = NULL`)
+		mustRetry(t, box)
 		b.wait(t, 4)
 		empty(t, db)
 	})
@@ -232,7 +229,7 @@ func corrupt(t *testing.T) {
 		relay(t, box, b, nil)
 		b.wait(t, 1)
 		eventually(t, func() bool {
-			return number(t, db, `SELECT count(*) FROM mainstay_outbox WHERE parked_ms > 0 AND error LIKE '%envelope%'`) == 1
+			return number(t, db, `SELECT count(*) FROM mainstay_outbox_parked WHERE error LIKE '%envelope%'`) == 1
 		})
 	})
 }
@@ -463,8 +460,8 @@ func drains(t *testing.T) {
 		if got := number(t, db, `SELECT count(*) FROM mainstay_outbox`); got != 1 {
 			t.Errorf("%d rows are left, want 1", got)
 		}
-		if got := number(t, db, `SELECT expires_ms FROM mainstay_outbox_lease`); got != 0 {
-			t.Errorf("the lease ends at %d, want it given back", got)
+		if got := number(t, db, `SELECT max(expires_ms) FROM mainstay_outbox_lease`); got != 0 {
+			t.Errorf("a lease ends at %d, want them given back", got)
 		}
 	})
 }

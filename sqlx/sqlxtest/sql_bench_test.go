@@ -88,8 +88,8 @@ func BenchmarkOutboxPublish(b *testing.B) {
 		}{
 			{"BusinessRowAlone", func(context.Context, *sql.Tx) error { return nil }},
 			{"ByHand", func(ctx context.Context, tx *sql.Tx) error {
-				_, err := tx.ExecContext(ctx, `INSERT INTO mainstay_outbox (topic, message_id, message_key, envelope, data)
-					VALUES ($1, $2, $3, $4, $5)`, "orders", "m-1", "42", "{}", data)
+				_, err := tx.ExecContext(ctx, `INSERT INTO mainstay_outbox (shard, topic, message_id, message_key, envelope, data)
+					VALUES ($1, $2, $3, $4, $5, $6)`, 1, "orders", "m-1", "42", "{}", data)
 				return err
 			}},
 			{"Outbox", func(ctx context.Context, tx *sql.Tx) error {
@@ -121,9 +121,9 @@ func BenchmarkRelay(b *testing.B) {
 		if err := box.Migrate(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		mustExec(b, db, fmt.Sprintf(`INSERT INTO mainstay_outbox (topic, message_id, message_key, envelope, data)
+		mustExec(b, db, fmt.Sprintf(`INSERT INTO mainstay_outbox (shard, topic, message_id, message_key, envelope, data)
 			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
-			SELECT 'orders', 'm-' || i, 'k-' || i, '{"type":"orders","time":"2026-11-25T10:30:00Z","correlation_id":"c"}',
+			SELECT i %% 32, 'orders', 'm-' || i, 'k-' || i, '{"type":"orders","time":"2026-11-25T10:30:00Z","correlation_id":"c"}',
 				CAST('{"id":"42","customer":"ann","total":1999}' AS %s) FROM n`, b.N, blob(d)))
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
