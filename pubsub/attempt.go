@@ -27,7 +27,7 @@ type attemptContext struct {
 // waitedContext is the end of an attempt, as package context has it.
 type waitedContext struct {
 	context.Context //nolint:containedctx // it is one
-	cancel context.CancelFunc
+	cancel          context.CancelFunc
 }
 
 // begin sets c, once, before anybody has it. A timeout of zero or less is none.

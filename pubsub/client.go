@@ -109,7 +109,7 @@ func (c *Client) Publish(ctx context.Context, topic string, ms ...*Message) erro
 		defer cancel()
 	}
 	sending := c.observer.sending(ctx, topic, len(ms))
-	batch, err := newPacker(ctx, c, topic, len(ms), sending).pack(ctx, ms)
+	batch, err := newPacker(ctx, c, topic, sending).pack(ctx, ms)
 	if err == nil {
 		err = c.broker.Publish(ctx, topic, batch)
 	}

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"cmp"
-	"crypto/rand"
 	"maps"
 	"slices"
 	"strings"
@@ -33,8 +32,8 @@ const (
 	specVersion = "1.0"
 )
 
-// envelopeAttributes is the most that a message has beside its trace and its metadata.
-const envelopeAttributes = 10
+// leastAttributes is what every message has.
+const leastAttributes = 6
 
 // encode appends m's envelope, without trace and metadata, to as. when is m.Time as RFC 3339 has it.
 func encode(as driver.Attributes, m *Message, when string) driver.Attributes {
@@ -163,7 +162,7 @@ func strangerID(d *driver.Delivery) string {
 	if id := text(d.Position, maxNameLength); id != "" {
 		return id
 	}
-	return newID(rand.Reader)
+	return newID()
 }
 
 // correlationOf adopts what the message carries. Where that is missing or hostile, the message's own ID starts the

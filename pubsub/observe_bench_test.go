@@ -47,7 +47,7 @@ func BenchmarkObserve(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			s := client.observer.sending(b.Context(), "orders", 1)
-			ms, err := newPacker(b.Context(), client, "orders", 1, s).pack(b.Context(), []*Message{m})
+			ms, err := newPacker(b.Context(), client, "orders", s).pack(b.Context(), []*Message{m})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
@@ -17,18 +19,17 @@ type packer struct {
 	when    string // origin.now as RFC 3339 has it
 	sending *sending
 	carrier attributeCarrier
+	traced  bool              // the call is part of a trace
 	room    driver.Attributes // for the messages to come
 }
 
-// attributesAtOnce bounds for how many messages there is one array of attributes, which lives as long as the last of them.
-const attributesAtOnce = 64
+// together bounds how many messages share one piece of memory for their attributes, and one for their IDs, which live as
+// long as the last of them.
+const together = 64
 
-func newPacker(ctx context.Context, c *Client, topic string, n int, s *sending) *packer {
-	p := &packer{c: c, origin: originOf(ctx, topic), sending: s}
+func newPacker(ctx context.Context, c *Client, topic string, s *sending) *packer {
+	p := &packer{c: c, origin: originOf(ctx, topic), sending: s, traced: trace.SpanContextFromContext(ctx).IsValid()}
 	p.when = p.origin.now.Format(time.RFC3339Nano)
-	if n > 1 {
-		p.origin.ids = randomness(n)
-	}
 	return p
 }
 
@@ -36,8 +37,8 @@ func newPacker(ctx context.Context, c *Client, topic string, n int, s *sending) 
 func (p *packer) pack(ctx context.Context, ms []*Message) ([]driver.Message, error) {
 	batch := make([]driver.Message, len(ms))
 	for i, m := range ms {
-		if i%attributesAtOnce == 0 {
-			p.makeRoom(ms[i:min(i+attributesAtOnce, len(ms))])
+		if i%together == 0 {
+			p.makeRoom(ms[i:min(i+together, len(ms))])
 		}
 		if err := p.message(ctx, m, &batch[i]); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
@@ -47,13 +48,32 @@ func (p *packer) pack(ctx context.Context, ms []*Message) ([]driver.Message, err
 }
 
 func (p *packer) makeRoom(ms []*Message) {
-	n := len(ms) * (envelopeAttributes + len(p.c.traceFields))
+	n := 0
 	for _, m := range ms {
 		if m != nil {
-			n += len(m.Metadata)
+			n += p.attributes(m)
 		}
 	}
 	p.room = make(driver.Attributes, 0, n)
+	if p.origin.ids = nil; len(ms) > 1 {
+		p.origin.ids = newMint(len(ms))
+	}
+}
+
+// attributes returns how many attributes m will have, as far as one can tell.
+func (p *packer) attributes(m *Message) int {
+	n := leastAttributes + len(m.Metadata)
+	for _, set := range [...]bool{
+		m.Key != "", m.Schema != "", m.ContentType != "", m.CausationID != "" || p.origin.causationID != "",
+	} {
+		if set {
+			n++
+		}
+	}
+	if !p.c.observer.untraced || p.traced || m.Trace != nil {
+		n += len(p.c.traceFields)
+	}
+	return n
 }
 
 // message is Prepare under a span of m's own, into an envelope. A message that an outbox prepared belongs to the trace of

@@ -1,18 +1,14 @@
 package pubsub
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/mainstay-go/mainstay/tracing/correlation"
@@ -79,13 +75,13 @@ type origin struct {
 	correlationID string // of the context, "" where it has none
 	causationID   string
 	now           time.Time
-	ids           io.Reader // where IDs are made of
+	ids           *mint // of IDs for several messages, nil for one
 }
 
 func originOf(ctx context.Context, topic string) origin {
 	return origin{
 		topic: topic, correlationID: correlation.FromContext(ctx), causationID: correlation.Cause(ctx),
-		now: time.Now().UTC(), ids: rand.Reader,
+		now: time.Now().UTC(),
 	}
 }
 
@@ -93,7 +89,7 @@ func originOf(ctx context.Context, topic string) origin {
 func (o *origin) complete(m *Message) {
 	m.Topic, m.Subscription, m.Attempt, m.DeadLetter = "", "", 0, nil
 	if m.ID == "" {
-		m.ID = newID(o.ids)
+		m.ID = o.ids.next()
 	}
 	if m.Type == "" {
 		m.Type = o.topic
@@ -112,24 +108,6 @@ func (o *origin) complete(m *Message) {
 	if m.CausationID == "" && o.causationID != m.ID {
 		m.CausationID = o.causationID
 	}
-}
-
-// newID makes a UUIDv7 with randomness from r.
-func newID(r io.Reader) string {
-	id, err := uuid.NewV7FromReader(r)
-	if err != nil {
-		// crypto/rand never fails since Go 1.24.
-		panic("pubsub: no randomness: " + err.Error())
-	}
-	return id.String()
-}
-
-// randomness returns what n IDs are made of: one call to the system, where a call for each would cost more than all the
-// rest of a message.
-func randomness(n int) io.Reader {
-	b := make([]byte, n*len(uuid.UUID{}))
-	rand.Read(b)
-	return bytes.NewReader(b)
 }
 
 func propagatorOr(p propagation.TextMapPropagator) propagation.TextMapPropagator {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -33,7 +34,20 @@ type destination struct {
 	label  string
 	sent   *metrics.Series // calls that succeeded
 	span   string
+	attrs  []attribute.KeyValue // of a span
 	option []trace.SpanStartOption
+}
+
+// options are those of the spans of a call with n messages. One option with all attributes costs a span less than two.
+func (d *destination) options(n int) []trace.SpanStartOption {
+	if n == 1 {
+		return d.option
+	}
+	return spanOptions(append(slices.Clip(d.attrs), semconv.MessagingBatchMessageCount(n)))
+}
+
+func spanOptions(attrs []attribute.KeyValue) []trace.SpanStartOption {
+	return []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...)}
 }
 
 func newDestinations(reg prometheus.Registerer) (*destinations, error) {
@@ -56,7 +70,7 @@ func (o *observer) destination(topic string) *destination {
 	label := o.topics.labels.Label(topic)
 	d := &destination{
 		label: label, sent: o.send.With("send", label, ""), span: "send " + topic,
-		option: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...)},
+		attrs: attrs, option: spanOptions(attrs),
 	}
 	if label == topic {
 		o.topics.keep(label, d)
@@ -91,9 +105,8 @@ type sendSpan struct {
 
 func (o *observer) sending(ctx context.Context, topic string, n int) *sending {
 	s := &sending{o: o, ctx: ctx, to: o.destination(topic), began: time.Now()}
-	s.batch = s.to.option
-	if n > 1 {
-		s.batch = append(slices.Clip(s.batch), trace.WithAttributes(semconv.MessagingBatchMessageCount(n)))
+	if !o.untraced {
+		s.batch = s.to.options(n)
 	}
 	return s
 }

@@ -2,7 +2,6 @@ package pubsub
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"github.com/mainstay-go/mainstay/resilience"
@@ -70,7 +69,7 @@ func (t *Topic[T]) Message(event T) (*Message, error) {
 		m.ID = t.o.ID(event)
 	}
 	if m.ID == "" {
-		m.ID = newID(rand.Reader)
+		m.ID = newID()
 	}
 	if t.o.Key != nil {
 		m.Key = t.o.Key(event)

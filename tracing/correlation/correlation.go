@@ -29,6 +29,13 @@ func New() string {
 	return id.String()
 }
 
+// allowedLow and allowedHigh have a bit for each byte that an ID may have: those below 64, and those from there on. A
+// look at them costs less than comparing with the ranges.
+const (
+	allowedLow  = 0x3ff<<'0' | 1<<'-' | 1<<'.'
+	allowedHigh = 0x3ffffff<<('A'-64) | 0x3ffffff<<('a'-64) | 1<<('_'-64)
+)
+
 // Valid reports whether s may be adopted: 1 to [MaxLength] bytes, each of [A-Za-z0-9._-]. Anything else could break
 // a log line or a header, and is replaced, never shortened: a shortened ID joins what does not belong together.
 func Valid(s string) bool {
@@ -37,9 +44,11 @@ func Valid(s string) bool {
 	}
 	for i := range len(s) {
 		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
+		bits := uint64(allowedLow)
+		if c >= 64 {
+			bits = allowedHigh
+		}
+		if c >= 128 || bits>>(c%64)&1 == 0 {
 			return false
 		}
 	}
