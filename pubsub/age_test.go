@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/pubsub/mempubsub"
 	"github.com/mainstay-go/mainstay/resilience"
 )
@@ -81,14 +82,14 @@ func TestDeadLetterSaysWhatHappened(t *testing.T) {
 				defer stopLetters()
 				var sent string
 				defer run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
-					sent = m.Trace["traceparent"]
+					sent = m.Trace.Get("traceparent")
 					time.Sleep(time.Second)
 					return tt.err
 				}, &pubsub.SubscriptionOptions{Retry: pubsub.Retry{MaxAttempts: 3, MinBackoff: time.Minute, MaxBackoff: time.Minute}}))()
 				began := time.Now()
-				b.publish("orders", &pubsub.Message{ID: "1", Trace: map[string]string{
+				b.publish("orders", &pubsub.Message{ID: "1", Trace: driver.AttributesOf(map[string]string{
 					"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-				}})
+				})})
 				pass(time.Hour)
 				got := letters()
 				if len(got) != 1 {
@@ -104,7 +105,7 @@ func TestDeadLetterSaysWhatHappened(t *testing.T) {
 				if last := l.Time.Sub(l.FirstFailed); (tt.attempt == 1) != (last == 0) {
 					t.Errorf("given up %v after the first failure, in %d attempts", last, tt.attempt)
 				}
-				if tp := got[0].Trace["traceparent"]; sent == "" || tp != sent {
+				if tp := got[0].Trace.Get("traceparent"); sent == "" || tp != sent {
 					t.Errorf("the dead letter's trace is %q, want the original's %q", tp, sent)
 				}
 			})

@@ -112,7 +112,7 @@ func (s *Subscription) attempt(work context.Context, it *item) (err error) {
 	own.begin(work, it.m, began, s.o.HandlerTimeout)
 	ctx := context.Context(own)
 	if len(it.m.Trace) > 0 {
-		ctx = s.client.propagator.Extract(ctx, traceCarrier(it.m.Trace))
+		ctx = s.client.propagator.Extract(ctx, carried(&it.m.Trace))
 	}
 	var span trace.Span
 	if s.client.observer.untraced {

@@ -161,7 +161,7 @@ func (s *Subscription) links(ms []*Message) []trace.Link {
 	}
 	links := make([]trace.Link, 0, len(ms))
 	for _, m := range ms {
-		from := trace.SpanContextFromContext(s.client.propagator.Extract(context.Background(), traceCarrier(m.Trace)))
+		from := trace.SpanContextFromContext(s.client.propagator.Extract(context.Background(), carried(&m.Trace)))
 		if from.IsValid() {
 			links = append(links, trace.Link{SpanContext: from})
 		}

@@ -104,24 +104,38 @@ func decodeInto(m *Message, topic, subscription string, d *driver.Delivery, trac
 	m.Key = text(cmp.Or(d.Key, key), MaxKeyLength) // by the broker's own means where it has them
 	m.CorrelationID = correlationOf(m.CorrelationID, m.ID)
 	m.Metadata = bounded(m.Metadata)
+	m.Trace = traceIn(d.Attributes, traceFields)
 	if tried {
 		m.DeadLetter = deadLetterOf(d.Attributes)
 	}
 	return tried
 }
 
+// traceIn returns those of fields that as has. It is as's own memory where they stand together, as Publish sends them.
+func traceIn(as Attributes, fields []string) Attributes {
+	is := func(a driver.Attribute) bool { return slices.Contains(fields, a.Name) }
+	from := slices.IndexFunc(as, is)
+	if from < 0 {
+		return Attributes{} // nil would be that of whoever sends the message on
+	}
+	to := from + 1
+	for to < len(as) && is(as[to]) {
+		to++
+	}
+	if !slices.ContainsFunc(as[to:], is) && checkTrace(as[from:to]) == nil {
+		return as[from:to:to]
+	}
+	trace := Attributes{}
+	for _, f := range fields {
+		trace = appendIf(trace, f, text(as.Get(f), maxValueLength))
+	}
+	return trace
+}
+
 // decodeOther reads an attribute that is not of the envelope, and reports whether it is the kit's own.
 func decodeOther(m *Message, a *driver.Attribute, traceFields []string) bool {
 	switch {
 	case slices.Contains(traceFields, a.Name):
-		if text(a.Value, maxValueLength) == "" {
-			delete(m.Trace, a.Name)
-			return false
-		}
-		if m.Trace == nil {
-			m.Trace = make(map[string]string, len(traceFields))
-		}
-		m.Trace[a.Name] = a.Value
 	case reserved(a.Name):
 		return strings.HasPrefix(a.Name, attrPrefix)
 	case checkAttribute("", a.Name, a.Value) == nil:

@@ -24,7 +24,7 @@ func TestEnvelope(t *testing.T) {
 		ID: "1", Key: "k", Type: "shop.order", Source: "/orders", Schema: "https://example.com/order/2",
 		ContentType: "application/json", CorrelationID: "c", CausationID: "b",
 		Time:  time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Trace: map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "s=1"}, Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
+		Trace: driver.AttributesOf(map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "tracestate": "s=1"}), Metadata: map[string]string{"user": "u"}, Data: []byte("x"),
 	}
 	got := envelopeOf(t, m)
 	want := driver.Message{ID: "1", Key: "k", Data: []byte("x"), Attributes: driver.AttributesOf(map[string]string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
@@ -37,10 +38,10 @@ type Message struct {
 	// had.
 	CausationID string
 	// Trace holds the propagation fields ("traceparent", "tracestate") of the operation that published the message,
-	// names in lower case. Nil at Publish means those of the context; an outbox fills it in when the row is written,
+	// names in lower case, each once. Nil at Publish means those of the context; an outbox fills it in when the row is written,
 	// so that the relay does not break the trace. Whatever it holds, of baggage only what the propagator lets through
 	// is sent or stored.
-	Trace map[string]string
+	Trace Attributes
 	// Metadata carries the application's own attributes: at most 64, of 8 KiB each and 64 KiB together. Keys are
 	// lower-case letters, digits, '-', '_' and '.'; the kit's own names ("ce-…", "content-type", "traceparent",
 	// "tracestate", "baggage", "mainstay-…") are refused at Publish. Of what somebody else sent, a handler sees what
@@ -60,6 +61,9 @@ type Message struct {
 	// DeadLetter says why a message received from a dead-letter topic is there, nil on any other. Publish ignores it.
 	DeadLetter *DeadLetter
 }
+
+// Attributes are names with their values, in no particular order.
+type Attributes = driver.Attributes
 
 // MaxKeyLength bounds [Message.Key], in bytes.
 const MaxKeyLength = 1024

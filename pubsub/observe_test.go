@@ -156,10 +156,10 @@ func TestPreparedMessageKeepsItsTraceAndCorrelation(t *testing.T) {
 			want, wantTrace := "c-1", request.SpanContext().TraceID().String()
 			if m.ID == "its own" {
 				want, wantTrace = "relay", relay.SpanContext().TraceID().String()
-			} else if send := spanNamed(t, rec, "send orders"); !strings.Contains(m.Trace["traceparent"], send.SpanContext().SpanID().String()) {
+			} else if send := spanNamed(t, rec, "send orders"); !strings.Contains(m.Trace.Get("traceparent"), send.SpanContext().SpanID().String()) {
 				t.Errorf("the stored message has trace %v, want its send span %s", m.Trace, send.SpanContext().SpanID())
 			}
-			if m.CorrelationID != want || !strings.Contains(m.Trace["traceparent"], wantTrace) {
+			if m.CorrelationID != want || !strings.Contains(m.Trace.Get("traceparent"), wantTrace) {
 				t.Errorf("message %s has correlation ID %s and trace %v, want %s and %s", m.ID, m.CorrelationID, m.Trace, want, wantTrace)
 			}
 		}

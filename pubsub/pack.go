@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -18,7 +17,7 @@ type packer struct {
 	origin  origin
 	when    string // origin.now as RFC 3339 has it
 	sending *sending
-	carrier attributeCarrier
+	trace   traceCarrier      // of the message at hand: here, because a propagator may keep it for all one knows
 	traced  bool              // the call is part of a trace
 	room    driver.Attributes // for the messages to come
 }
@@ -83,7 +82,7 @@ func (p *packer) message(ctx context.Context, m *Message, into *driver.Message) 
 		return &InvalidError{"message", "is nil"}
 	}
 	if m.Trace != nil {
-		ctx = p.c.propagator.Extract(ctx, traceCarrier(m.Trace))
+		ctx = p.c.propagator.Extract(ctx, carried(&m.Trace))
 	}
 	own := *m
 	ctx, span := p.sending.start(ctx)
@@ -99,13 +98,11 @@ func (p *packer) message(ctx context.Context, m *Message, into *driver.Message) 
 	}
 	as := encode(p.room[len(p.room):], &own, when)
 	// Before the metadata: the first of a name counts.
-	traced := len(as)
-	p.carrier.start(as)
-	p.c.propagator.Inject(ctx, &p.carrier)
-	as = p.carrier.as
-	trace := as[traced:]
+	p.trace = traceCarrier(as[len(as):])
+	p.c.propagator.Inject(ctx, &p.trace)
+	as = append(as, p.trace...) // to where it is already, unless there was no room
 	for k, v := range own.Metadata {
-		if trace.Get(k) == "" {
+		if p.trace.Get(k) == "" {
 			as = append(as, driver.Attribute{Name: k, Value: v})
 		}
 	}
@@ -114,40 +111,4 @@ func (p *packer) message(ctx context.Context, m *Message, into *driver.Message) 
 	}
 	*into = driver.Message{ID: own.ID, Key: own.Key, Attributes: as[:len(as):len(as)], Data: own.Data}
 	return nil
-}
-
-// attributeCarrier is the attributes of a message to a propagator. Names are in lower case, whatever the propagator's
-// convention ("X-Amzn-Trace-Id"), and what no message may carry is left out: a trace keeps nothing from being sent.
-type attributeCarrier struct {
-	as   driver.Attributes
-	from int // where the trace begins
-	size int
-}
-
-func (c *attributeCarrier) start(as driver.Attributes) { *c = attributeCarrier{as: as, from: len(as)} }
-
-func (c *attributeCarrier) Get(key string) string { return c.as[c.from:].Get(strings.ToLower(key)) }
-
-func (c *attributeCarrier) Set(key, value string) {
-	key = strings.ToLower(key)
-	if !validKey(key) || textFault(value, maxValueLength) != "" {
-		return
-	}
-	trace := c.as[c.from:]
-	if trace.Get(key) != "" {
-		trace.Set(key, value)
-		return
-	}
-	c.size += len(key) + len(value)
-	if len(trace) < maxAttributes && c.size <= maxAttributeBytes {
-		c.as = append(c.as, driver.Attribute{Name: key, Value: value})
-	}
-}
-
-func (c *attributeCarrier) Keys() []string {
-	keys := make([]string, 0, len(c.as)-c.from)
-	for _, a := range c.as[c.from:] {
-		keys = append(keys, a.Name)
-	}
-	return keys
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
@@ -63,7 +64,7 @@ func Prepare(ctx context.Context, topic string, m *Message, p propagation.TextMa
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if err := checkAttributes("Trace", c.Trace); err != nil {
+	if err := checkTrace(c.Trace); err != nil {
 		return nil, err
 	}
 	return &c, nil
@@ -119,40 +120,58 @@ func propagatorOr(p propagation.TextMapPropagator) propagation.TextMapPropagator
 
 const attrBaggage = "baggage"
 
-// traceOf returns given, nil for what p has of ctx. A message that is passed on has the baggage that its publisher
-// sent: of that, only what p lets through is stored or sent again.
-func traceOf(ctx context.Context, given map[string]string, p propagation.TextMapPropagator) map[string]string {
+// traceOf returns a copy of given, nil for what p has of ctx. A message that is passed on has the baggage that its
+// publisher sent: of that, only what p lets through is stored or sent again.
+func traceOf(ctx context.Context, given Attributes, p propagation.TextMapPropagator) Attributes {
 	if given == nil {
-		own := traceCarrier{}
-		p.Inject(ctx, own)
-		return own
+		own := make(traceCarrier, 0, 2)
+		p.Inject(ctx, &own)
+		return Attributes(own)
 	}
-	given = maps.Clone(given)
-	if given[attrBaggage] != "" {
+	given = slices.Clone(given)
+	if given.Get(attrBaggage) != "" {
 		sieved := traceCarrier{}
-		p.Inject(p.Extract(context.Background(), traceCarrier(given)), sieved)
-		delete(given, attrBaggage)
-		if let := sieved[attrBaggage]; let != "" {
-			given[attrBaggage] = let
-		}
+		p.Inject(p.Extract(context.Background(), carried(&given)), &sieved)
+		given.Delete(attrBaggage)
+		given = appendIf(given, attrBaggage, sieved.Get(attrBaggage))
 	}
 	return given
 }
 
 // traceCarrier is Message.Trace to a propagator. Names are in lower case, whatever the propagator's convention
 // ("X-Amzn-Trace-Id"), and what no message may carry is left out: a trace keeps nothing from being sent.
-type traceCarrier map[string]string
+type traceCarrier Attributes
 
-func (c traceCarrier) Get(key string) string { return c[strings.ToLower(key)] }
+// carried lets a propagator read trace.
+func carried(trace *Attributes) *traceCarrier { return (*traceCarrier)(trace) }
 
-func (c traceCarrier) Set(key, value string) {
+func (c *traceCarrier) Get(key string) string { return Attributes(*c).Get(strings.ToLower(key)) }
+
+func (c *traceCarrier) Set(key, value string) {
 	key = strings.ToLower(key)
-	if _, again := c[key]; (again || len(c) < maxAttributes) && validKey(key) && textFault(value, maxValueLength) == "" {
-		c[key] = value
+	if !validKey(key) || textFault(value, maxValueLength) != "" {
+		return
+	}
+	size := len(key) + len(value)
+	for i, a := range *c {
+		if a.Name == key {
+			(*c)[i].Value = value
+			return
+		}
+		size += len(a.Name) + len(a.Value)
+	}
+	if len(*c) < maxAttributes && size <= maxAttributeBytes {
+		*c = append(*c, driver.Attribute{Name: key, Value: value})
 	}
 }
 
-func (c traceCarrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
+func (c *traceCarrier) Keys() []string {
+	keys := make([]string, len(*c))
+	for i, a := range *c {
+		keys[i] = a.Name
+	}
+	return keys
+}
 
 // check says whether m, defaults filled in, can travel through every broker. Its Trace is not looked at.
 func (m *Message) check() error {
@@ -202,9 +221,6 @@ func sendable(t time.Time) bool {
 }
 
 func checkAttributes(field string, attrs map[string]string) error {
-	if len(attrs) > maxAttributes {
-		return &InvalidError{field, fmt.Sprintf("has %d entries, at most %d are allowed", len(attrs), maxAttributes)}
-	}
 	size := 0
 	for k, v := range attrs {
 		if err := checkAttribute(field, k, v); err != nil {
@@ -212,7 +228,36 @@ func checkAttributes(field string, attrs map[string]string) error {
 		}
 		size += len(k) + len(v)
 	}
-	if size > maxAttributeBytes {
+	return checkBounds(field, len(attrs), size)
+}
+
+// checkTrace is checkAttributes for a list.
+func checkTrace(trace Attributes) error {
+	if len(trace) > maxAttributes {
+		return checkBounds("Trace", len(trace), 0)
+	}
+	size := 0
+	for i, a := range trace {
+		if err := checkAttribute("Trace", a.Name, a.Value); err != nil {
+			return err
+		}
+		if has(trace[:i], a.Name) {
+			return &InvalidError{fmt.Sprintf("Trace[%q]", a.Name), "is there twice"}
+		}
+		size += len(a.Name) + len(a.Value)
+	}
+	return checkBounds("Trace", len(trace), size)
+}
+
+func has(as Attributes, name string) bool {
+	return slices.ContainsFunc(as, func(a driver.Attribute) bool { return a.Name == name })
+}
+
+func checkBounds(field string, n, size int) error {
+	switch {
+	case n > maxAttributes:
+		return &InvalidError{field, fmt.Sprintf("has %d entries, at most %d are allowed", n, maxAttributes)}
+	case size > maxAttributeBytes:
 		return &InvalidError{field, fmt.Sprintf("has %d bytes, at most %d are allowed", size, maxAttributeBytes)}
 	}
 	return nil

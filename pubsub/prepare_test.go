@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/resilience"
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
@@ -37,7 +38,7 @@ func TestPrepare(t *testing.T) {
 			}
 			want := &pubsub.Message{
 				ID: got.ID, Type: "orders", Time: time.Now().UTC(), CorrelationID: "c-1", CausationID: "cause", Data: []byte("x"),
-				Trace: map[string]string{"traceparent": "00-01000000000000000000000000000000-0200000000000000-01"},
+				Trace: driver.AttributesOf(map[string]string{"traceparent": "00-01000000000000000000000000000000-0200000000000000-01"}),
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("Prepare = %+v,\nwant %+v", got, want)
@@ -47,16 +48,16 @@ func TestPrepare(t *testing.T) {
 	t.Run("KeepsWhatIsThere", func(t *testing.T) {
 		m := &pubsub.Message{
 			ID: "1", Key: "k", Type: "order", Source: "/s", ContentType: "text/plain", Time: time.Unix(1, 2).UTC(), CorrelationID: "c",
-			CausationID: "b", Trace: map[string]string{"traceparent": "t"}, Metadata: map[string]string{"a.b_c-1": "Größe"},
+			CausationID: "b", Trace: driver.AttributesOf(map[string]string{"traceparent": "t"}), Metadata: map[string]string{"a.b_c-1": "Größe"},
 		}
 		ctx := pubsub.NewContext(correlation.NewContext(t.Context(), "other"), &pubsub.Message{ID: "other"})
 		got, err := pubsub.Prepare(ctx, "orders", m, nil)
 		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("Prepare = %+v, %v, want %+v", got, err, m)
 		}
-		got.Metadata["a.b_c-1"], got.Trace["traceparent"] = "", ""
-		if m.Metadata["a.b_c-1"] == "" || m.Trace["traceparent"] == "" {
-			t.Error("the copy shares maps with its original")
+		got.Metadata["a.b_c-1"], got.Trace[0].Value = "", ""
+		if m.Metadata["a.b_c-1"] == "" || m.Trace.Get("traceparent") == "" {
+			t.Error("the copy shares memory with its original")
 		}
 	})
 	t.Run("MintsWhereTheContextIsEmptyOrHostile", func(t *testing.T) {
@@ -130,15 +131,16 @@ func TestPrepareNamesTheBadField(t *testing.T) {
 		{"CorrelationID", "t", &pubsub.Message{CorrelationID: "a b"}, "CorrelationID must be"},
 		{"CausationID", "t", &pubsub.Message{CausationID: "\x00"}, "CausationID must be"},
 		{"Time", "t", &pubsub.Message{Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}, "Time must lie"},
-		{"TraceName", "t", &pubsub.Message{Trace: map[string]string{"Trace Parent": ""}}, `Trace["Trace Parent"] must be named`},
-		{"TraceValue", "t", &pubsub.Message{Trace: map[string]string{"traceparent": "a\n"}}, `Trace["traceparent"] holds`},
+		{"TraceName", "t", &pubsub.Message{Trace: driver.AttributesOf(map[string]string{"Trace Parent": ""})}, `Trace["Trace Parent"] must be named`},
+		{"TraceValue", "t", &pubsub.Message{Trace: driver.AttributesOf(map[string]string{"traceparent": "a\n"})}, `Trace["traceparent"] holds`},
 		{"MetadataName", "t", &pubsub.Message{Metadata: map[string]string{"User": ""}}, `Metadata["User"] must be named`},
 		{"EmptyMetadataName", "t", &pubsub.Message{Metadata: map[string]string{"": ""}}, `Metadata[""] must be named`},
 		{"MetadataValue", "t", &pubsub.Message{Metadata: map[string]string{"user": "a\nb"}}, `Metadata["user"] holds`},
 		{"LongMetadataValue", "t", &pubsub.Message{Metadata: map[string]string{"user": long}}, `Metadata["user"] has 10000 bytes`},
 		{"ManyMetadata", "t", &pubsub.Message{Metadata: attributes(65, 1)}, "Metadata has 65 entries, at most 64"},
 		{"MuchMetadata", "t", &pubsub.Message{Metadata: attributes(9, 8<<10)}, "at most 65536 are allowed"},
-		{"ManyTraceFields", "t", &pubsub.Message{Trace: attributes(65, 1)}, "Trace has 65 entries, at most 64"},
+		{"TraceTwice", "t", &pubsub.Message{Trace: pubsub.Attributes{{Name: "a", Value: "1"}, {Name: "a", Value: "2"}}}, `Trace["a"] is there twice`},
+		{"ManyTraceFields", "t", &pubsub.Message{Trace: driver.AttributesOf(attributes(65, 1))}, "Trace has 65 entries, at most 64"},
 		{"ReservedCE", "t", &pubsub.Message{Metadata: map[string]string{"ce-id": ""}}, `Metadata["ce-id"] is a name that the kit uses`},
 		{"ReservedOurs", "t", &pubsub.Message{Metadata: map[string]string{"mainstay-x": ""}}, "is a name that the kit uses"},
 		{"ReservedTrace", "t", &pubsub.Message{Metadata: map[string]string{"baggage": ""}}, "is a name that the kit uses"},

@@ -77,10 +77,10 @@ func TestBaggageLeavesOnlyAsThePropagatorSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := pubsub.NewClient(mem, &pubsub.Options{Registerer: prometheus.NewRegistry(), Propagator: tt.p})
-			passedOn := &pubsub.Message{Trace: map[string]string{"baggage": all}}
+			passedOn := &pubsub.Message{Trace: driver.AttributesOf(map[string]string{"baggage": all})}
 			for _, m := range []*pubsub.Message{{}, passedOn} {
 				prepared, err := pubsub.Prepare(withBaggage(t, all), "t", m, tt.p)
-				if err != nil || prepared.Trace["baggage"] != tt.want {
+				if err != nil || prepared.Trace.Get("baggage") != tt.want {
 					t.Errorf("Prepare = %+v, %v; want the baggage %q", prepared, err, tt.want)
 				}
 				if err := c.Publish(withBaggage(t, all), "t", m); err != nil {
@@ -99,7 +99,7 @@ func TestBaggageLeavesOnlyAsThePropagatorSays(t *testing.T) {
 					t.Errorf("sent the baggage %q, want %q", got, tt.want)
 				}
 			}
-			if passedOn.Trace["baggage"] != all {
+			if passedOn.Trace.Get("baggage") != all {
 				t.Error("the message of the caller's was changed")
 			}
 		})
@@ -161,7 +161,7 @@ func TestTraceFieldsOfAnyConvention(t *testing.T) {
 		if got == nil || handled.TraceID() != root.SpanContext().TraceID() {
 			t.Fatalf("handled %+v in trace %v, want trace %v", got, handled.TraceID(), root.SpanContext().TraceID())
 		}
-		if _, there := got.Trace["x-amzn-trace-id"]; !there || len(got.Trace) != 1 || len(got.Metadata) != 0 {
+		if got.Trace.Get("x-amzn-trace-id") == "" || len(got.Trace) != 1 || len(got.Metadata) != 0 {
 			t.Errorf("trace %v and metadata %v, want the one field, and none", got.Trace, got.Metadata)
 		}
 	})

@@ -251,7 +251,7 @@ func (r *redrive) putBack(ctx context.Context, d *driver.Delivery, m *Message, t
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	sending := r.client.observer.sending(ctx, to.Topic, 1)
-	_, span := sending.start(r.client.propagator.Extract(ctx, traceCarrier(m.Trace)))
+	_, span := sending.start(r.client.propagator.Extract(ctx, carried(&m.Trace)))
 	describe(span, m)
 	again := driver.Message{ID: m.ID, Key: m.Key, Attributes: revived(d.Attributes, deaths), Data: d.Data}
 	err := r.to.Redeliver(ctx, to.Topic, to.Subscription, []driver.Message{again}, 0)

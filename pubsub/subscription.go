@@ -302,6 +302,6 @@ func outageDelay(n int) time.Duration { return backoff.Delay(n, 100*time.Millise
 
 // contextOf returns ctx as the handler of m sees it: correlation ID, the publisher's span as parent, and m itself.
 func (s *Subscription) contextOf(ctx context.Context, m *Message) context.Context {
-	ctx = s.client.propagator.Extract(ctx, traceCarrier(m.Trace))
+	ctx = s.client.propagator.Extract(ctx, carried(&m.Trace))
 	return NewContext(correlation.NewContext(ctx, m.CorrelationID), m)
 }

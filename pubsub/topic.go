@@ -56,34 +56,52 @@ func (t *Topic[T]) Name() string { return t.name }
 // Message returns a message that holds event, with a new ID or the one that TopicOptions.ID derives. Publish the same
 // message again after an error, and consumers can tell that it is the same.
 func (t *Topic[T]) Message(event T) (*Message, error) {
-	encode := t.o.Codec.Encode
-	if encode == nil {
-		return nil, fmt.Errorf("pubsub: encode %q: %w", t.name, &InvalidError{"Codec.Encode", "is nil"})
-	}
-	data, err := encode(event)
-	if err != nil {
-		return nil, resilience.Permanent(fmt.Errorf("pubsub: encode %q: %w", t.name, err))
-	}
-	m := &Message{Type: t.o.Type, Schema: t.o.Schema, ContentType: t.o.Codec.ContentType, Data: data}
-	if t.o.ID != nil {
-		m.ID = t.o.ID(event)
+	m := &Message{}
+	if err := t.encode(event, m); err != nil {
+		return nil, err
 	}
 	if m.ID == "" {
 		m.ID = newID()
 	}
-	if t.o.Key != nil {
-		m.Key = t.o.Key(event)
-	}
 	return m, nil
 }
 
-// Publish sends event by p: a [Client], or the outbox of a transaction.
-func (t *Topic[T]) Publish(ctx context.Context, p Publisher, event T) error {
-	m, err := t.Message(event)
-	if err != nil {
-		return err
+// encode fills in m, which is zero. It leaves the ID empty where none is derived.
+func (t *Topic[T]) encode(event T, m *Message) error {
+	encode := t.o.Codec.Encode
+	if encode == nil {
+		return fmt.Errorf("pubsub: encode %q: %w", t.name, &InvalidError{"Codec.Encode", "is nil"})
 	}
-	return p.Publish(ctx, t.name, m)
+	data, err := encode(event)
+	if err != nil {
+		return resilience.Permanent(fmt.Errorf("pubsub: encode %q: %w", t.name, err))
+	}
+	m.Type, m.Schema, m.ContentType, m.Data = t.o.Type, t.o.Schema, t.o.Codec.ContentType, data
+	if t.o.ID != nil {
+		m.ID = t.o.ID(event)
+	}
+	if t.o.Key != nil {
+		m.Key = t.o.Key(event)
+	}
+	return nil
+}
+
+// Publish sends events by p: a [Client], or the outbox of a transaction. Where one does not encode, none is sent. After
+// an error, some may be stored: the positions in a [PublishError] are theirs. To publish them again under the same IDs,
+// derive these (TopicOptions.ID), or keep their messages ([Topic.Message]).
+func (t *Topic[T]) Publish(ctx context.Context, p Publisher, events ...T) error {
+	room := make([]Message, len(events))
+	ms := make([]*Message, len(events))
+	for i, event := range events {
+		if err := t.encode(event, &room[i]); err != nil {
+			if len(events) > 1 {
+				return fmt.Errorf("event %d: %w", i, err)
+			}
+			return err
+		}
+		ms[i] = &room[i]
+	}
+	return p.Publish(ctx, t.name, ms...)
 }
 
 // Decode returns the event that m holds, whatever content type m names. The error is permanent: the same bytes never

@@ -3,6 +3,8 @@ package pubsub_test
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,42 @@ func TestTopic(t *testing.T) {
 			}
 			if m == nil || m.Key != "42" || m.Type != "shop.order" || m.ContentType != "application/json" || m.ID == "" || m.Attempt != 1 {
 				t.Errorf("message %+v, want key 42, type shop.order, JSON, an ID and attempt 1", m)
+			}
+		})
+	})
+	t.Run("PublishesSeveralEventsInOrder", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *bench) {
+			got, stop := b.collect("orders")
+			defer stop()
+			if err := orders().Publish(t.Context(), b.client, order{"1", 1}, order{"2", 2}, order{"3", 3}); err != nil {
+				t.Fatal(err)
+			}
+			if err := orders().Publish(t.Context(), b.client); err != nil {
+				t.Errorf("of no event: got %v, want no error", err)
+			}
+			pass(time.Second)
+			var keys []string
+			ids := make(map[string]bool)
+			for _, m := range got() {
+				keys = append(keys, m.Key)
+				ids[m.ID] = true
+			}
+			if want := []string{"1", "2", "3"}; !slices.Equal(keys, want) || len(ids) != 3 || ids[""] {
+				t.Errorf("received keys %v under IDs %v, want %v, an ID each", keys, ids, want)
+			}
+		})
+	})
+	t.Run("SendsNoneWhereOneDoesNotEncode", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *bench) {
+			got, stop := b.collect("ratios")
+			defer stop()
+			err := pubsub.NewTopic[float64]("ratios", nil).Publish(t.Context(), b.client, 0.5, math.NaN())
+			if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), "event 1") {
+				t.Errorf("got %v, want a permanent error that names event 1", err)
+			}
+			pass(time.Second)
+			if ms := got(); len(ms) > 0 {
+				t.Errorf("received %d messages, want none", len(ms))
 			}
 		})
 	})

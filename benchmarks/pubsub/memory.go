@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -52,7 +53,8 @@ func kitLine(
 		Source: "/benchmark", TracerProvider: tp, Registerer: prometheus.NewRegistry(),
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	sub := client.Subscribe(topicName, "s", func(context.Context, *pubsub.Message) error {
+	topic := pubsub.NewTopic(topicName, &pubsub.TopicOptions[[]byte]{Codec: pubsub.Raw()})
+	sub := topic.Subscribe(client, "s", func(context.Context, []byte) error {
 		handled()
 		return nil
 	}, nil)
@@ -72,11 +74,7 @@ func kitLine(
 	data := make([]byte, payloadSize)
 	publish := func(ctx context.Context, n int) error {
 		return inBatches(n, batch, func(n int) error {
-			ms := make([]*pubsub.Message, n)
-			for i := range ms {
-				ms[i] = &pubsub.Message{Data: data}
-			}
-			return client.Publish(ctx, topicName, ms...)
+			return topic.Publish(ctx, client, slices.Repeat([][]byte{data}, n)...)
 		})
 	}
 	return line{publish, func() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
 // envelope is what of a message has no column of its own.
@@ -24,7 +25,7 @@ type envelope struct {
 func encode(m *pubsub.Message) (string, error) {
 	text, err := json.Marshal(envelope{
 		Type: m.Type, Source: m.Source, Schema: m.Schema, ContentType: m.ContentType, Time: m.Time,
-		CorrelationID: m.CorrelationID, CausationID: m.CausationID, Trace: m.Trace, Metadata: m.Metadata,
+		CorrelationID: m.CorrelationID, CausationID: m.CausationID, Trace: m.Trace.Map(), Metadata: m.Metadata,
 	})
 	return string(text), err
 }
@@ -36,9 +37,7 @@ func decode(text string, m *pubsub.Message) error {
 		return fmt.Errorf("outbox: envelope: %w", err)
 	}
 	m.Type, m.Source, m.Schema, m.ContentType, m.Time = e.Type, e.Source, e.Schema, e.ContentType, e.Time
-	m.CorrelationID, m.CausationID, m.Trace, m.Metadata = e.CorrelationID, e.CausationID, e.Trace, e.Metadata
-	if m.Trace == nil {
-		m.Trace = map[string]string{} // nil would be the relay's own
-	}
+	m.CorrelationID, m.CausationID, m.Metadata = e.CorrelationID, e.CausationID, e.Metadata
+	m.Trace = driver.AttributesOf(e.Trace) // not nil, which would be the relay's own
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
 func TestInsertQuery(t *testing.T) {
@@ -72,7 +73,7 @@ func TestEnvelopeKeepsEverything(t *testing.T) {
 	want := pubsub.Message{
 		Type: "order.created", Source: "/orders", Schema: "https://example.com/order/2", ContentType: "application/json",
 		Time: time.Date(2026, 11, 25, 10, 30, 0, 123456789, time.UTC), CorrelationID: "c-1", CausationID: "m-0",
-		Trace:    map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		Trace:    driver.AttributesOf(map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}),
 		Metadata: map[string]string{"tenant": "a <b> & \"c\" \u00e9"},
 	}
 	text, err := encode(&want)
@@ -90,7 +91,7 @@ func TestEnvelopeWithoutTraceStaysWithout(t *testing.T) {
 	text, _ := encode(&pubsub.Message{Type: "a"})
 	var got pubsub.Message
 	if err := decode(text, &got); err != nil || got.Trace == nil || len(got.Trace) != 0 {
-		t.Errorf("Trace = %v, %v, want an empty map, not nil", got.Trace, err)
+		t.Errorf("Trace = %v, %v, want an empty one, not nil", got.Trace, err)
 	}
 }
 

@@ -95,7 +95,7 @@ func (b *inboxBench) wantEvents(box *outbox.Outbox, client *pubsub.Client, cause
 		m := <-events
 		ids[m.ID] = true
 		cause := m.CausationID + m.CorrelationID
-		parent := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier(m.Trace))
+		parent := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier(m.Trace.Map()))
 		if got, want := trace.SpanContextFromContext(parent).TraceID(), causes[cause]; got != want || !want.IsValid() {
 			b.Errorf("event %s of %s belongs to trace %v, want %v", m.ID, cause, got, want)
 		}

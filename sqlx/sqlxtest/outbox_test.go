@@ -246,8 +246,8 @@ func wholeMessage(t *testing.T) {
 		if got.CorrelationID != "corr-1" || got.CausationID != "cause-1" {
 			t.Errorf("correlation %q, causation %q; want corr-1, cause-1", got.CorrelationID, got.CausationID)
 		}
-		if id := span.SpanContext().TraceID().String(); !strings.Contains(got.Trace["traceparent"], id) {
-			t.Errorf("traceparent = %q, want trace %s", got.Trace["traceparent"], id)
+		if id := span.SpanContext().TraceID().String(); !strings.Contains(got.Trace.Get("traceparent"), id) {
+			t.Errorf("traceparent = %q, want trace %s", got.Trace.Get("traceparent"), id)
 		}
 		if second.ID == "" || second.Type != "orders" || second.Time.IsZero() || len(second.Data) != 0 {
 			t.Errorf("empty message = %+v, want its defaults filled in", second)

@@ -19,6 +19,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/mainstay-go/mainstay/pubsub"
+	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/pubsub/mempubsub"
 	"github.com/mainstay-go/mainstay/pubsub/pubsubtest"
 	"github.com/mainstay-go/mainstay/sqlx"
@@ -202,7 +203,7 @@ func noTrace(t *testing.T) {
 	select {
 	case m := <-got:
 		id := span.SpanContext().TraceID().String()
-		if trace := m.Trace["traceparent"]; trace == "" || strings.Contains(trace, id) {
+		if trace := m.Trace.Get("traceparent"); trace == "" || strings.Contains(trace, id) {
 			t.Errorf("the message has the trace %q, want one of its own, not %s", trace, id)
 		}
 	case <-time.After(time.Minute):
@@ -247,7 +248,7 @@ func storedBaggage(t *testing.T) {
 			}
 			ctx := baggage.ContextWithBaggage(t.Context(), b)
 			err = sqlx.InTx(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
-				passedOn := &pubsub.Message{Trace: map[string]string{"baggage": "tenant=ann,card=4711"}}
+				passedOn := &pubsub.Message{Trace: driver.AttributesOf(map[string]string{"baggage": "tenant=ann,card=4711"})}
 				return box.In(tx).Publish(ctx, "orders", &pubsub.Message{}, passedOn)
 			}, nil)
 			if err != nil {
