@@ -362,7 +362,7 @@ func TestConsumerOfSomebodyElse(t *testing.T) {
 		_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
 			Topic: "orders", Name: "limited", Lease: time.Minute, MaxInFlight: 1,
 		})
-		const misfit = "AckWait is 1s, want 1m0s; MaxDeliver is 3, want -1"
+		const misfit = "AckWait is 1s, want 1m0s; MaxDeliver is 3, want -1. Change"
 		if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), misfit) {
 			t.Errorf("Subscribe = %v, want a permanent error that names what does not fit", err)
 		}
@@ -372,6 +372,46 @@ func TestConsumerOfSomebodyElse(t *testing.T) {
 		}
 		if got := c.CachedInfo().Config; got.MaxDeliver != 3 || got.AckWait != time.Second {
 			t.Errorf("the consumer has MaxDeliver %d and AckWait %v now, want 3 and 1s", got.MaxDeliver, got.AckWait)
+		}
+	})
+	t.Run("EachMisfitIsNamed", func(t *testing.T) {
+		create(t, "odd", jetstream.ConsumerConfig{
+			MaxDeliver: 5, BackOff: []time.Duration{time.Minute, time.Hour}, HeadersOnly: true, InactiveThreshold: time.Hour,
+			MaxRequestBatch: 10, MaxRequestExpires: time.Second, PriorityPolicy: jetstream.PriorityPolicyOverflow,
+			PriorityGroups: []string{"theirs"},
+		})
+		_, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+			Topic: "orders", Name: "odd", Lease: time.Minute, MaxInFlight: 1, Ordered: true,
+			Revoke: func([]*driver.Delivery) {},
+		})
+		const misfit = "BackOff is [1m0s 1h0m0s], want []; MaxDeliver is 5, want -1; " +
+			"PriorityPolicy is overflow, want pinned_client; PinnedTTL is 0s, want 2m0s; " +
+			"PriorityGroups is [theirs], want [mainstay]; HeadersOnly is true, want false; " +
+			"InactiveThreshold is 1h0m0s, want 0s; MaxRequestBatch is 10, want 0; MaxRequestExpires is 1s, want 0s. Change"
+		if !resilience.IsPermanent(err) || !strings.Contains(err.Error(), misfit) {
+			t.Errorf("Subscribe = %v, want a permanent error that says %q", err, misfit)
+		}
+	})
+	t.Run("OursIsMended", func(t *testing.T) {
+		create(t, "ours", jetstream.ConsumerConfig{
+			MaxDeliver: 5, BackOff: []time.Duration{time.Minute}, MaxAckPending: 7, HeadersOnly: true,
+			InactiveThreshold: time.Hour, MaxRequestBatch: 10, MaxRequestExpires: time.Second,
+			Metadata: map[string]string{"mainstay-subscription": "ours"},
+		})
+		s := open(t, b, "orders", "ours", time.Minute)
+		send(t, b, "orders", "data")
+		if got := receiveUntil(t, s, "data"); len(got) == 0 {
+			t.Error("received nothing")
+		}
+		c, err := js.Consumer(t.Context(), "orders", "ours-orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := c.CachedInfo().Config
+		if got.MaxDeliver != -1 || len(got.BackOff) != 0 || got.MaxAckPending != -1 || got.HeadersOnly ||
+			got.InactiveThreshold != 0 || got.MaxRequestBatch != 0 || got.MaxRequestExpires != 0 ||
+			!slices.Contains(got.FilterSubjects, "orders.$redeliver.ours") {
+			t.Errorf("the consumer is %+v, want it as the subscription needs it", got)
 		}
 	})
 	t.Run("ThatFitsIsUsed", func(t *testing.T) {

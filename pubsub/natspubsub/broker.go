@@ -16,13 +16,15 @@ type Options struct {
 	// limit, one stream for many topics. It finds the defaults in c: named as the topic with '_' for '.', the topic and
 	// its redeliveries ("TOPIC.$redeliver.>") for subjects, file storage, one replica, messages kept for 7 days whether
 	// read or not, without a bound on bytes, and a duplicate window of 2 minutes. Nil means those. It must leave the
-	// topic among the subjects; without the redeliveries, Redeliver refuses.
+	// topic among the subjects; without the redeliveries, Redeliver refuses. A stream that exists is compared with what it
+	// says: where that keeps less, a warning names each difference.
 	Stream func(topic string, c *jetstream.StreamConfig)
 	// ConfirmAcks makes an acknowledgement return once the server has applied it (a double acknowledgement), for a
 	// round trip to the consumer's leader. The zero value, false, waits until the server has received it: one that gets
 	// lost behind that costs a redelivery.
 	ConfirmAcks bool
-	// Logger says what was changed of a consumer that exists. Nil means slog.Default().
+	// Logger says what was changed of a consumer that exists, and what is amiss with a stream that does. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -34,13 +36,14 @@ type Broker struct {
 
 	mu      sync.Mutex
 	streams map[string]stream // by topic
+	lacks   map[string]string // what was said of the stream of a topic
 
 	inboxes inboxes
 }
 
 // New returns a broker that uses js, which the caller owns. Nil o means defaults.
 func New(js jetstream.JetStream, o *Options) *Broker {
-	b := &Broker{js: js, nc: js.Conn(), streams: make(map[string]stream)}
+	b := &Broker{js: js, nc: js.Conn(), streams: make(map[string]stream), lacks: make(map[string]string)}
 	if o != nil {
 		b.o = *o
 	}

@@ -44,6 +44,7 @@ func (b *Broker) ensureConsumer(ctx context.Context, s stream, o driver.Subscrib
 	setFilters(&want, s.filters(o.Topic, o.Name))
 	want.AckWait, want.BackOff, want.MaxDeliver = o.Lease, nil, -1
 	want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL = jetstream.PriorityPolicyNone, nil, 0
+	want.HeadersOnly, want.InactiveThreshold, want.MaxRequestBatch, want.MaxRequestExpires = false, 0, 0, 0
 	if o.Ordered {
 		pinned(&want, o.Lease)
 	}
@@ -146,36 +147,34 @@ func foreign(have, want jetstream.ConsumerConfig) error {
 
 // differences names what is not as it should be.
 func differences(have, want jetstream.ConsumerConfig) []string {
-	var all []string
-	note := func(field string, have, want any) {
-		all = append(all, fmt.Sprintf("%s is %v, want %v", field, have, want))
-	}
-	if have.AckWait != want.AckWait {
-		note("AckWait", have.AckWait, want.AckWait)
-	}
-	if len(have.BackOff) != len(want.BackOff) {
-		note("BackOff", have.BackOff, []time.Duration{})
-	}
-	if have.MaxDeliver != want.MaxDeliver {
-		note("MaxDeliver", have.MaxDeliver, want.MaxDeliver)
-	}
-	if have.MaxAckPending != want.MaxAckPending {
-		note("MaxAckPending", have.MaxAckPending, want.MaxAckPending)
-	}
-	if have.PriorityPolicy != want.PriorityPolicy {
-		note("PriorityPolicy", priority(have), priority(want))
-	}
-	if have.PinnedTTL != want.PinnedTTL {
-		note("PinnedTTL", have.PinnedTTL, want.PinnedTTL)
-	}
-	if !slices.Equal(have.PriorityGroups, want.PriorityGroups) {
-		note("PriorityGroups", have.PriorityGroups, want.PriorityGroups)
-	}
+	var all notes
+	all.add(have.AckWait != want.AckWait, "AckWait", have.AckWait, want.AckWait)
+	all.add(len(have.BackOff) != len(want.BackOff), "BackOff", have.BackOff, []time.Duration{})
+	all.add(have.MaxDeliver != want.MaxDeliver, "MaxDeliver", have.MaxDeliver, want.MaxDeliver)
+	all.add(have.MaxAckPending != want.MaxAckPending, "MaxAckPending", have.MaxAckPending, want.MaxAckPending)
+	all.add(have.PriorityPolicy != want.PriorityPolicy, "PriorityPolicy", priority(have), priority(want))
+	all.add(have.PinnedTTL != want.PinnedTTL, "PinnedTTL", have.PinnedTTL, want.PinnedTTL)
+	all.add(!slices.Equal(have.PriorityGroups, want.PriorityGroups), "PriorityGroups",
+		have.PriorityGroups, want.PriorityGroups)
+	// Messages without their data, a place that is forgotten, and requests that are refused.
+	all.add(have.HeadersOnly != want.HeadersOnly, "HeadersOnly", have.HeadersOnly, want.HeadersOnly)
+	all.add(have.InactiveThreshold != want.InactiveThreshold, "InactiveThreshold",
+		have.InactiveThreshold, want.InactiveThreshold)
+	all.add(have.MaxRequestBatch != want.MaxRequestBatch, "MaxRequestBatch", have.MaxRequestBatch, want.MaxRequestBatch)
+	all.add(have.MaxRequestExpires != want.MaxRequestExpires, "MaxRequestExpires",
+		have.MaxRequestExpires, want.MaxRequestExpires)
 	h, w := slices.Sorted(slices.Values(filtersOf(have))), slices.Sorted(slices.Values(filtersOf(want)))
-	if !slices.Equal(h, w) {
-		note("filter", h, w)
-	}
+	all.add(!slices.Equal(h, w), "filter", h, w)
 	return all
+}
+
+// notes names settings that are not as they should be.
+type notes []string
+
+func (n *notes) add(amiss bool, field string, have, want any) {
+	if amiss {
+		*n = append(*n, fmt.Sprintf("%s is %v, want %v", field, have, want))
+	}
 }
 
 // priority names a policy as the server does.

@@ -10,7 +10,8 @@
 // # What it promises
 //
 // A topic is a subject. Where no stream holds the subject, the first Declare, Publish or Subscribe creates one, as
-// [Options.Stream] says; a stream that exists is used as it is, whatever its name. Publish returns once the server
+// [Options.Stream] says; a stream that exists is used as it is, whatever its name, and a warning names where it keeps less
+// than that: fewer subjects, another retention, lower limits, a shorter duplicate window. Publish returns once the server
 // has stored every message. The server drops a second copy of a message, by its ID and topic, within the stream's
 // duplicate window. A message that exceeds the server's payload limit or the stream's, headers included, is refused
 // before it is sent. Messages of one key in one call are sent one after the other, each once the one before it is
@@ -23,8 +24,9 @@
 // with a copy where the server would drop without one, and no limit of unacknowledged messages, because each process
 // bounds its own: a shared bound would let one stuck process starve the others. A consumer that this package made
 // follows the subscription, and what is changed of it is logged; one that somebody else made is left as it is, and
-// refused, field by field, where it does not fit. A stream is never changed. A consumer or stream that somebody
-// deletes is created again, from the first message that this process has not seen.
+// refused, field by field, where it does not fit. A stream is never changed; to one that confirms nothing (NoAck)
+// nothing is published. A consumer or stream that somebody deletes is created again, from the first message that this
+// process has not seen.
 //
 // What is redelivered to one subscription alone (a message whose next attempt is far away, a dead letter that is put
 // back) goes through a subject of its own in the topic's stream, "TOPIC.$redeliver.NAME". Streams that this package

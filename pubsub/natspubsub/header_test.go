@@ -37,7 +37,8 @@ func TestHeaderBinding(t *testing.T) {
 		}
 	}
 	h := headerOf(driver.Attributes{
-		{Name: "content-type", Value: "text/plain; a=%41"}, {Name: "tracestate", Value: "a=b c"}, {Name: "twice", Value: "first"}, {Name: "twice", Value: "second"},
+		{Name: "content-type", Value: "text/plain; a=%41"}, {Name: "tracestate", Value: "a=b c"},
+		{Name: "twice", Value: "first"}, {Name: "twice", Value: "second"},
 	})
 	if got := h["twice"]; len(got) != 1 || got[0] != "first" {
 		t.Errorf("a name that is there twice is sent as %q, want the first", got)

@@ -26,6 +26,12 @@ func (b *Broker) Publish(ctx context.Context, topic string, ms []driver.Message)
 }
 
 func (b *Broker) publish(ctx context.Context, p *publication, s stream, ms []driver.Message) error {
+	if s.noAck {
+		b.forgetStream(p.topic) // somebody may change it
+		return fmt.Errorf("natspubsub: %w", permanentError{
+			fmt.Errorf("stream %q of %q has NoAck set: nobody confirms what it stores", s.name, p.topic),
+		})
+	}
 	p.ms, p.limit = ms, int(p.nc.MaxPayload())
 	if s.limit > 0 {
 		p.limit = min(p.limit, s.limit)

@@ -35,7 +35,8 @@ func (s stream) holds(subject string) bool {
 	return slices.ContainsFunc(s.subjects, func(pattern string) bool { return covers(pattern, subject) })
 }
 
-// covers reports whether a pattern of NATS, with '*' for one token and a last '>' for one or more, matches subject.
+// covers reports whether a pattern of NATS, with '*' for one token and a last '>' for one or more, matches subject, or all
+// that subject does where it is a pattern itself.
 func covers(pattern, subject string) bool {
 	tokens := strings.Split(subject, ".")
 	for i, p := range strings.Split(pattern, ".") {
@@ -44,7 +45,7 @@ func covers(pattern, subject string) bool {
 			return false
 		case p == ">":
 			return true
-		case p != "*" && p != tokens[i]:
+		case p != "*" && p != tokens[i], tokens[i] == ">":
 			return false
 		}
 	}

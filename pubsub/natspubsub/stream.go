@@ -16,6 +16,7 @@ type stream struct {
 	limit    int       // of one message, in bytes; below 1 for none
 	created  time.Time // tells a stream from another of its name
 	subjects []string
+	noAck    bool // it confirms nothing
 }
 
 // ensureStream returns the stream that holds topic, and creates it where there is none.
@@ -36,10 +37,17 @@ func (b *Broker) ensureStream(ctx context.Context, topic string) (stream, error)
 	info := s.CachedInfo()
 	found := stream{
 		name: info.Config.Name, limit: int(info.Config.MaxMsgSize), created: info.Created, subjects: info.Config.Subjects,
+		noAck: info.Config.NoAck,
 	}
+	lacks := strings.Join(shortfalls(info.Config, b.streamConfig(topic)), "; ")
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.streams[topic] = found
+	news := b.lacks[topic] != lacks
+	b.streams[topic], b.lacks[topic] = found, lacks
+	b.mu.Unlock()
+	if news && lacks != "" {
+		b.o.Logger.WarnContext(ctx, "stream exists and keeps less than was asked for",
+			"topic", topic, "stream", found.name, "differences", lacks)
+	}
 	return found, nil
 }
 
@@ -58,7 +66,8 @@ func (b *Broker) findStream(ctx context.Context, topic string) (jetstream.Stream
 	return b.js.Stream(ctx, name)
 }
 
-func (b *Broker) createStream(ctx context.Context, topic string) (jetstream.Stream, error) {
+// streamConfig is that of a stream that is made for topic.
+func (b *Broker) streamConfig(topic string) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:       flat(topic),
 		Subjects:   []string{topic, redeliveries(topic)},
@@ -71,6 +80,11 @@ func (b *Broker) createStream(ctx context.Context, topic string) (jetstream.Stre
 	if b.o.Stream != nil {
 		b.o.Stream(topic, &c)
 	}
+	return c
+}
+
+func (b *Broker) createStream(ctx context.Context, topic string) (jetstream.Stream, error) {
+	c := b.streamConfig(topic)
 	// A name that is in use is that of another process, which was faster, or of another topic.
 	if _, err := b.js.CreateStream(ctx, c); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return nil, err
@@ -81,6 +95,31 @@ func (b *Broker) createStream(ctx context.Context, topic string) (jetstream.Stre
 			"or choose another name by Options.Stream", c.Name)}
 	}
 	return s, err
+}
+
+// shortfalls names where a stream keeps less than want: where messages are lost, or stored twice, that would not be. One
+// that keeps more is as good.
+func shortfalls(have, want jetstream.StreamConfig) []string {
+	var all notes
+	less := func(field string, have, want int64) { // below 1 is no limit
+		all.add(have > 0 && (want < 1 || have < want), field, have, max(want, -1))
+	}
+	for _, subject := range want.Subjects {
+		if !(stream{subjects: have.Subjects}).holds(subject) {
+			all = append(all, fmt.Sprintf("Subjects lack %q", subject))
+		}
+	}
+	all.add(have.Retention != want.Retention, "Retention", have.Retention, want.Retention)
+	all.add(have.Discard < want.Discard, "Discard", have.Discard, want.Discard) // DiscardOld, want DiscardNew
+	all.add(have.MaxAge > 0 && (want.MaxAge < 1 || have.MaxAge < want.MaxAge), "MaxAge", have.MaxAge, want.MaxAge)
+	less("MaxMsgs", have.MaxMsgs, want.MaxMsgs)
+	less("MaxBytes", have.MaxBytes, want.MaxBytes)
+	less("MaxMsgsPerSubject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	all.add(have.Duplicates < want.Duplicates, "Duplicates", have.Duplicates, want.Duplicates)
+	all.add(have.Storage > want.Storage, "Storage", have.Storage, want.Storage) // MemoryStorage, want FileStorage
+	all.add(have.Replicas < want.Replicas, "Replicas", have.Replicas, want.Replicas)
+	all.add(have.NoAck && !want.NoAck, "NoAck", have.NoAck, want.NoAck)
+	return all
 }
 
 // flat makes a topic or subscription legal as a name of JetStream, which allows no dots.

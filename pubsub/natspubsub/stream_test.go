@@ -1,8 +1,10 @@
 package natspubsub_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +94,84 @@ func TestStreams(t *testing.T) {
 			t.Errorf("received %v, want 1 and 2 once", got)
 		}
 	})
+}
+
+func TestAStreamThatKeepsLessIsNamed(t *testing.T) {
+	n := startServer(t)
+	js := jetStream(t, n.conn)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	ours := natspubsub.New(js, &natspubsub.Options{Logger: logger})
+	if err := ours.Declare(t.Context(), []string{"ours"}); err != nil {
+		t.Fatal(err)
+	}
+	asked := &natspubsub.Options{Logger: logger, Stream: func(topic string, c *jetstream.StreamConfig) {
+		c.Subjects = append(c.Subjects, topic+".*", topic+"-too.>")
+		c.Discard, c.MaxMsgs, c.MaxBytes, c.MaxMsgsPerSubject = jetstream.DiscardNew, 1000, 1<<20, 100
+	}}
+	more := jetstream.StreamConfig{
+		Name: "more", Subjects: []string{"more", "more.>", "more-too.>"}, Discard: jetstream.DiscardNew, MaxMsgs: 1001,
+		Duplicates: time.Hour, AllowDirect: true,
+	}
+	less := jetstream.StreamConfig{
+		Name: "less", Subjects: []string{"less", "less.*", "less-too.*"}, Retention: jetstream.InterestPolicy,
+		MaxAge: time.Hour, MaxMsgs: 999, MaxBytes: 1<<20 - 1, MaxMsgsPerSubject: 1, Duplicates: time.Minute,
+		Storage: jetstream.MemoryStorage, NoAck: true,
+	}
+	for _, c := range []jetstream.StreamConfig{more, less} {
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := natspubsub.New(js, asked)
+	if err := errors.Join(b.Declare(t.Context(), []string{"more"}),
+		natspubsub.New(js, &natspubsub.Options{Logger: logger}).Declare(t.Context(), []string{"ours"})); err != nil {
+		t.Fatal(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged %s, want nothing of streams that keep as much, or more", &log)
+	}
+	if err := b.Declare(t.Context(), []string{"less", "less"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"topic=less stream=less",
+		`Subjects lack \"less.$redeliver.>\"`, `Subjects lack \"less-too.>\"`, "Retention is Interest, want Limits",
+		"Discard is DiscardOld, want DiscardNew", "MaxAge is 1h0m0s, want 168h0m0s", "MaxMsgs is 999, want 1000",
+		"MaxBytes is 1048575, want 1048576", "MaxMsgsPerSubject is 1, want 100", "Duplicates is 1m0s, want 2m0s",
+		"Storage is Memory, want File", "NoAck is true, want false",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("logged %s, want %s in it", &log, want)
+		}
+	}
+	if got := log.String(); strings.Count(got, ";") != 10 || strings.Count(got, "\n") != 1 {
+		t.Errorf("logged %s, want these differences alone, once", got)
+	}
+	if s, err := js.Stream(t.Context(), "less"); err != nil || s.CachedInfo().Config.MaxAge != time.Hour {
+		t.Errorf("stream %v, %v, want it as it was", s, err)
+	}
+	// It is looked at again, and has nothing new to say, until it changes.
+	for range 2 {
+		err := b.Publish(t.Context(), "less", []driver.Message{{ID: "1"}, {ID: "2"}})
+		if _, partly := errors.AsType[*driver.PublishError](err); !resilience.IsPermanent(err) || partly ||
+			!strings.Contains(err.Error(), `stream "less" of "less" has NoAck`) {
+			t.Errorf("Publish = %v, want a permanent error: it would never be confirmed", err)
+		}
+	}
+	if got := strings.Count(log.String(), "\n"); got != 1 {
+		t.Errorf("%d lines are logged, want 1", got)
+	}
+	less.NoAck = false
+	if _, err := js.UpdateStream(t.Context(), less); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Publish(t.Context(), "less", []driver.Message{{ID: "1"}, {ID: "2"}}); err != nil {
+		t.Errorf("Publish = %v once the stream confirms, want nil", err)
+	}
+	if got := log.String(); strings.Count(got, "\n") != 2 || strings.Count(got, "NoAck") != 1 {
+		t.Errorf("logged %s, want a second line, without what was mended", got)
+	}
 }
 
 func TestConsumersOfCollidingNamesAreRefused(t *testing.T) {
