@@ -26,6 +26,18 @@
 //   - Subscriptions share one table and do not meet: each handles every message once.
 //   - A message without an ID is refused with a permanent error. Nothing could tell it from another.
 //
+// # In batches
+//
+// [SubscribeBatch] handles up to a hundred messages in one transaction, which the disk or the network is waited for
+// once, and records them by one statement. Its handler does best to write by one statement too. A message that fails
+// takes nobody along: the others are handled without it (see [Inbox.BatchHandler]).
+//
+//	sub := inbox.SubscribeBatch(in, client, OrderCreated, "inventory",
+//		func(ctx context.Context, tx *sql.Tx, es []pubsub.Received[OrderCreatedEvent]) error {
+//			_, err := tx.ExecContext(ctx, `UPDATE stock SET … FROM unnest($1::text[]) …`, skus(es))
+//			return err
+//		}, nil)
+//
 // # What it does not
 //
 // Only what goes through tx happens once. A call to another service, or a write through the pool, is made again with
@@ -35,7 +47,12 @@
 // The transaction is open while the handler runs. It holds a connection, and on SQLite the one write lock: keep it
 // short, and the pool at least as large as the subscriptions' Concurrency.
 //
-// The record is kept until [Inbox.Prune] removes it; call that now and then, or the table grows for ever.
+// The record is kept until [Inbox.Prune] removes it; run a [Cleaner], which calls it now and then, or the table grows
+// for ever. On PostgreSQL the table may be partitioned by hash of message_id. Partitions by time would not do: no unique
+// key spans them, and a copy that comes on another day would be new.
+//
+// [Inbox.Migrate] makes the table. Where another tool does, give it the files of this package's folder migrations, which
+// are plain SQL, and call [Inbox.Verify] instead.
 //
 // A message is what its ID says. Where a publisher gives two messages one ID, the second is dropped. A message from a
 // publisher that gives none is known by its place in the broker (see pubsub), and places begin anew when the broker's

@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"database/sql"
+	"sync"
 	"time"
 
 	"github.com/mainstay-go/mainstay/pubsub"
@@ -36,11 +37,14 @@ func Example() {
 	if err := in.Migrate(ctx); err != nil { // or mainstay.Once(in.Migrate), before sub, in mainstay.Run
 		panic(err)
 	}
-	if err := sub.Run(ctx); err != nil {
-		panic(err)
+	cleaner := in.Cleaner(30*24*time.Hour, 0) // the record must outlive every copy that may still come
+	var wg sync.WaitGroup                     // or mainstay.Run(ctx, nil, sub, cleaner)
+	for _, run := range []func(context.Context) error{sub.Run, cleaner.Run} {
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				panic(err)
+			}
+		})
 	}
-	// Now and then, in a job: the record must outlive every copy that may still come.
-	if _, err := in.Prune(ctx, 30*24*time.Hour); err != nil {
-		panic(err)
-	}
+	wg.Wait()
 }

@@ -31,14 +31,7 @@ func Subscribe[T any](
 	if f == nil {
 		return client.Subscribe(topic.Name(), name, nil, o) // its Run says so
 	}
-	if in.err != nil {
-		client = refusingClient(in.err)
-	} else {
-		// From zero on: a counter that first shows at 1 hides its first increase. A name that is no label has no
-		// counter, and no subscription either.
-		_, _ = in.duplicates.GetMetricWithLabelValues(topic.Name(), name)
-	}
-	return client.Subscribe(topic.Name(), name, in.Handler(name,
+	return in.ready(client, topic.Name(), name).Subscribe(topic.Name(), name, in.Handler(name,
 		func(ctx context.Context, tx *sql.Tx, m *pubsub.Message) error {
 			event, err := topic.Decode(m)
 			if err != nil {
@@ -46,6 +39,17 @@ func Subscribe[T any](
 			}
 			return f(ctx, tx, event)
 		}), o)
+}
+
+// ready returns client, or one that says why the inbox cannot be used.
+func (in *Inbox) ready(client *pubsub.Client, topic, name string) *pubsub.Client {
+	if in.err != nil {
+		return refusingClient(in.err)
+	}
+	// From zero on: a counter that first shows at 1 hides its first increase. A name that is no label has no
+	// counter, and no subscription either.
+	_, _ = in.duplicates.GetMetricWithLabelValues(topic, name)
+	return client
 }
 
 // Handler returns a handler that runs f once for each message: in a transaction of the inbox's database that records
@@ -73,13 +77,18 @@ func (in *Inbox) Handler(name string, f func(ctx context.Context, tx *sql.Tx, m 
 			return f(ctx, tx, m)
 		}, in.tx)
 		if errors.Is(err, errDuplicate) {
-			in.duplicates.WithLabelValues(label(m.Topic), label(name)).Inc()
-			in.logger.DebugContext(ctx, "inbox: dropped a duplicate",
-				"topic", m.Topic, "subscription", name, "message_id", m.ID)
+			in.drop(ctx, name, m)
 			return nil
 		}
 		return err
 	}
+}
+
+// drop notes that m was handled before.
+func (in *Inbox) drop(ctx context.Context, name string, m *pubsub.Message) {
+	in.duplicates.WithLabelValues(label(m.Topic), label(name)).Inc()
+	in.logger.DebugContext(ctx, "inbox: dropped a duplicate",
+		"topic", m.Topic, "subscription", name, "message_id", m.ID)
 }
 
 // label makes s one that Prometheus takes: for any other it would panic.

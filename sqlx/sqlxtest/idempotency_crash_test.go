@@ -15,10 +15,18 @@ import (
 	"github.com/mainstay-go/mainstay/sqlx/idempotency"
 )
 
+// stopAt stops for ever where at is point, once it has said so.
+func stopAt(at, point string) {
+	if at == point {
+		fmt.Println("inside")
+		select {}
+	}
+}
+
 // crashVariable makes a child of the test's own binary the process that is killed; crashPointVariable says where.
 const (
-	crashVariable      = "SQLXTEST_IDEMPOTENCY_DSN"
-	crashPointVariable = "SQLXTEST_IDEMPOTENCY_POINT"
+	crashVariable      = "SQLXTEST_CRASH_DSN"
+	crashPointVariable = "SQLXTEST_CRASH_POINT"
 )
 
 // TestIdempotencyCrash kills a process with -9 in the middle of a request, and asks another one.
@@ -42,7 +50,7 @@ func TestIdempotencyCrash(t *testing.T) {
 		t.Run(tt.point, func(t *testing.T) {
 			eachDSN(t, func(t *testing.T, d sqlx.Dialect, dsn string) {
 				s := newShop(t, inboxReplica(t, d, dsn), d, crashOptions())
-				killAt(t, dsn, tt.point)
+				killAt(t, "TestIdempotencyCrash", dsn, tt.point)
 				s.mountCrash("")
 				path := crashPath(tt.point)
 				refused := 0
@@ -79,12 +87,7 @@ func crashPath(point string) string {
 
 // mountCrash mounts both forms, which stop for ever at point, once they have said so.
 func (s *shop) mountCrash(point string) {
-	stop := func(at string) {
-		if at == point {
-			fmt.Println("inside")
-			select {}
-		}
-	}
+	stop := func(at string) { stopAt(at, point) }
 	s.leased("POST /leased", func(w http.ResponseWriter, r *http.Request) {
 		stop("leased/before the effect")
 		s.order(w, r)
@@ -109,17 +112,14 @@ func crashing(t *testing.T, dsn, point string) {
 	s := newShop(t, inboxReplica(t, d, dsn), d, crashOptions())
 	s.mountCrash(point)
 	s.do(req{path: crashPath(point), key: `"k"`, body: mug})
-	if point == "leased/after the answer" {
-		fmt.Println("inside")
-		select {}
-	}
+	stopAt("leased/after the answer", point)
 	t.Fatal("the child has gone past its end")
 }
 
-// killAt runs a child until it is at point, and kills it.
-func killAt(t *testing.T, dsn, point string) {
+// killAt runs a child of that test until it is at point, and kills it.
+func killAt(t *testing.T, test, dsn, point string) {
 	t.Helper()
-	cmd := rerun("-test.run=^TestIdempotencyCrash$", "-test.v")
+	cmd := rerun("-test.run=^"+test+"$", "-test.v")
 	cmd.Env = append(os.Environ(), crashVariable+"="+dsn, crashPointVariable+"="+point)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

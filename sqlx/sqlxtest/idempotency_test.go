@@ -381,6 +381,7 @@ func callers(s *shop) {
 	s.leased("POST /orders", s.order)
 	s.leased("PUT /orders", s.order)
 	s.leased("POST /orders/{id}/cancel", s.order)
+	s.leased("/any", s.order)
 	as := func(issuer, subject string) context.Context {
 		return auth.NewContext(s.Context(), auth.Principal{Issuer: issuer, Subject: subject})
 	}
@@ -392,6 +393,8 @@ func callers(s *shop) {
 		{ctx: as("a", "bc"), header: map[string]string{"X-Tenant": "t"}},
 		{method: "PUT"},
 		{path: "/orders/1/cancel"},
+		{path: "/any", header: map[string]string{"Accept-Language": "en"}},
+		{path: "/any", method: "PUT"},
 	}
 	for round := range 2 {
 		for _, q := range different {
@@ -403,6 +406,7 @@ func callers(s *shop) {
 	}
 	s.want(req{key: "k", path: "/orders/2/cancel"}, 422, false)
 	s.want(req{key: "k", header: map[string]string{"Accept-Language": "de"}}, 422, false)
+	s.want(req{key: "k", path: "/any", header: map[string]string{"Accept-Language": "de"}}, 422, false)
 	s.wantEffects(len(different))
 }
 

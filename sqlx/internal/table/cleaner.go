@@ -2,7 +2,6 @@ package table
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -51,11 +50,8 @@ func InBatches(size int64, f func() (int64, error)) (removed int64, err error) {
 	for {
 		n, err := f()
 		removed += n
-		if err != nil {
-			return removed, fmt.Errorf("clean up: %w", err)
-		}
-		if n < size {
-			return removed, nil
+		if err != nil || n < size {
+			return removed, err
 		}
 	}
 }
