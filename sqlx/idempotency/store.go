@@ -39,7 +39,7 @@ func newStore(db *sql.DB, d sqlx.Dialect, table string, expiry, lease time.Durat
 		extend: `UPDATE ` + table + ` SET lease_ms = ` + now + ` + $3
 			WHERE id = $1 AND holder = $2 AND status IS NULL`,
 		complete: `UPDATE ` + table + ` SET status = $3, header = $4, body = $5, lease_ms = 0, expires_ms = ` + now + ` + $6
-			WHERE id = $1 AND holder = $2 AND status IS NULL`,
+			WHERE id = $1 AND holder = $2`, // it may have been stored, and the answer to that lost
 		insert: `INSERT INTO ` + table + ` (id, fingerprint, route, idempotency_key, holder, lease_ms, expires_ms,
 			status, header, body) VALUES ($1, $2, $3, $4, $5, 0, ` + now + ` + $6, $7, $8, $9)
 			ON CONFLICT (id) DO NOTHING`,

@@ -39,6 +39,7 @@ func TestIdempotencyMiddleware(t *testing.T) {
 	})
 	t.Run("ALargeRequestIsRefused", func(t *testing.T) { eachShop(t, idempotency.Options{MaxBody: 10}, largeRequest) })
 	t.Run("AnAnswerThatCannotBeKeptIsSent", cannotKeep)
+	t.Run("AConnectionLostWhileItIsKeptIsNoLeaseLost", keptTwice)
 }
 
 func leaseExtended(s *shop) {
@@ -342,4 +343,23 @@ func cannotKeep(t *testing.T) {
 		s.wantWarning("level=ERROR")
 		s.wantWarning("could not be kept")
 	})
+}
+
+// keptTwice has the database store an answer and the connection break before it says so.
+func keptTwice(t *testing.T) {
+	p := newProxy(t, sqlxtest.DSN(t, sqlx.Postgres))
+	p.start(t)
+	s := newShop(t, inboxReplica(t, sqlx.Postgres, p.DSN), sqlx.Postgres, idempotency.Options{})
+	s.leased("POST /orders", s.order)
+	s.want(req{key: `"k-1"`, body: mug}, 201, false) // its statements are prepared from here on
+	p.cut("made {")
+	s.want(req{key: `"k-2"`, body: mug}, 201, false)
+	if p.cuts([]byte("made {")) {
+		t.Error("the connection was not cut while the answer was stored")
+	}
+	s.want(req{key: `"k-2"`, body: mug}, 201, true)
+	s.wantEffects(2)
+	if s.logs.String() != "" {
+		t.Errorf("logged %s, want nothing: the answer was kept", s.logs)
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -370,6 +372,23 @@ func FuzzInboxID(f *testing.F) {
 		}
 		if runs != len(want) {
 			t.Errorf("%q and %q: %d runs, want %d", a, b, runs, len(want))
+		}
+		var handled []string
+		batch := in.BatchHandler("mail", func(_ context.Context, _ *sql.Tx, ms []*pubsub.Message) error {
+			for _, m := range ms {
+				handled = append(handled, m.ID)
+			}
+			return nil
+		})
+		for range 2 {
+			err := batch(t.Context(), []*pubsub.Message{{ID: a, Topic: topic}, {ID: b, Topic: topic}, {ID: a, Topic: topic}})
+			if (a == "" || b == "") != (err != nil) {
+				t.Errorf("handling %q and %q in a batch = %v", a, b, err)
+			}
+		}
+		slices.Sort(handled)
+		if ids := slices.Sorted(maps.Keys(want)); !slices.Equal(handled, ids) {
+			t.Errorf("%q and %q: %q were handled in batches, want %q", a, b, handled, ids)
 		}
 	})
 }
