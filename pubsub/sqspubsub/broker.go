@@ -31,6 +31,11 @@ type Options struct {
 	// PollWait is how long one request waits for messages, in whole seconds, rounded up. Close waits for the request
 	// under way as well. Zero means 5s; SQS takes at most 20s; negative is an error.
 	PollWait time.Duration
+	// Requests bounds how many requests one call of Publish, Ack, Release or Extend makes at a time, and how many a
+	// subscription has waiting for messages: one, and one more each time that there was more than could be asked for. It
+	// is best no more than the HTTP client keeps open connections to a host, which is 10 for the SDK's own. Zero means 8,
+	// negative means 1.
+	Requests int
 }
 
 // Broker publishes to SNS and subscribes to SQS queues behind it. It implements driver.Broker and is safe for
@@ -53,6 +58,7 @@ func New(queues *sqs.Client, topics *sns.Client, o *Options) *Broker {
 	if o != nil {
 		b.o = *o
 	}
+	b.o.Requests = max(cmp.Or(b.o.Requests, 8), 1)
 	b.o.PollWait = cmp.Or(b.o.PollWait, 5*time.Second)
 	b.o.MaxReceiveCount = cmp.Or(b.o.MaxReceiveCount, 1000)
 	switch {

@@ -20,6 +20,10 @@
 // Publish sends batches of at most ten messages, within the topic's MaximumMessageSize in all; a larger message is
 // refused before it is sent. An entry that fails through no fault of its own is sent once more.
 //
+// Requests travel beside one another, at most [Options.Requests] of a kind: batches of a publish that share no key,
+// acknowledgements and extensions, and requests for messages, of which there is one while little comes. A slow handler
+// is no reason for more: give a subscription the Concurrency that its throughput needs.
+//
 // Bodies and attribute values that are text travel as they are. Other bodies are base64 and say so in the attribute
 // "mainstay-encoding". SQS takes ten attributes: beyond them, and for values that it refuses (empty ones, control
 // characters), one attribute, "mainstay-attributes", holds the rest as a JSON object. The "ce-" ones are the last to go

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,14 +113,14 @@ func messages(n, size int) []driver.Message {
 func TestBatchesRespectCountAndBytes(t *testing.T) {
 	const limit = 1 << 20
 	for _, tt := range []struct{ n, size, want int }{{25, 1 << 10, 3}, {10, 200 << 10, 2}, {1, limit, 1}, {1, limit + 1, 0}} {
-		requests := 0
-		err := publish(t.Context(), messages(tt.n, tt.size), limit, false,
+		var requests atomic.Int32
+		err := New(nil, nil, nil).publish(t.Context(), messages(tt.n, tt.size), limit, false,
 			func(_ context.Context, part []*outgoing) (map[int]refusal, error) {
-				requests++
+				requests.Add(1)
 				return nil, nil
 			})
-		if _, large := errors.AsType[*driver.TooLargeError](err); requests != tt.want || large != (tt.want == 0) {
-			t.Errorf("%d messages of %d bytes: %d requests, %v, want %d", tt.n, tt.size, requests, err, tt.want)
+		if _, large := errors.AsType[*driver.TooLargeError](err); int(requests.Load()) != tt.want || large != (tt.want == 0) {
+			t.Errorf("%d messages of %d bytes: %d requests, %v, want %d", tt.n, tt.size, requests.Load(), err, tt.want)
 		}
 	}
 }
@@ -136,7 +137,7 @@ func TestOnlyTheRefusedEntryIsSentAgain(t *testing.T) {
 		{sender: true, times: 1, sent: []int{10}, indexes: []int{3}},
 	} {
 		var sent []int
-		err := publish(t.Context(), messages(10, 1), 1000, false,
+		err := New(nil, nil, nil).publish(t.Context(), messages(10, 1), 1000, false,
 			func(_ context.Context, part []*outgoing) (map[int]refusal, error) {
 				sent = append(sent, len(part))
 				for i, o := range part {

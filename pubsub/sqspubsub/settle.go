@@ -43,7 +43,7 @@ func receiptsOf(ds []*driver.Delivery) []string {
 }
 
 func (b *Broker) deleteAll(ctx context.Context, q queue, receipts []string) error {
-	return settle(ctx, "delete", receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
+	return b.settle(ctx, "delete", receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(part))
 		for i, r := range part {
 			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(r)}
@@ -58,7 +58,7 @@ func (b *Broker) deleteAll(ctx context.Context, q queue, receipts []string) erro
 
 // hideAll makes what was received visible to others in so many seconds from now.
 func (b *Broker) hideAll(ctx context.Context, q queue, what string, receipts []string, seconds int32) error {
-	return settle(ctx, what, receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
+	return b.settle(ctx, what, receipts, func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
 		for i, r := range part {
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
@@ -76,27 +76,33 @@ func (b *Broker) hideAll(ctx context.Context, q queue, what string, receipts []s
 }
 
 // settle calls do with at most ten receipts at a time, and once more with those that failed through no fault of theirs.
-func settle(ctx context.Context, what string, receipts []string,
-	do func(context.Context, []string) ([]types.BatchResultErrorEntry, error),
-) error {
-	var all error
-	for part := range slices.Chunk(receipts, maxBatch) {
-		for try := range 2 {
-			failed, err := do(ctx, part)
-			if err != nil {
-				all = errors.Join(all, fmt.Errorf("sqspubsub: %s: %w", what, err))
-				break
-			}
-			again, err := sift(part, failed, try > 0)
-			if err != nil {
-				all = errors.Join(all, fmt.Errorf("sqspubsub: %s: %w", what, err))
-			}
-			if part = again; len(part) == 0 {
-				break
-			}
+func (b *Broker) settle(ctx context.Context, what string, receipts []string, do settling) error {
+	parts := slices.Collect(slices.Chunk(receipts, maxBatch))
+	errs := make([]error, len(parts))
+	inParallel(len(parts), b.o.Requests, func(i int) {
+		if err := settleTen(ctx, parts[i], do); err != nil {
+			errs[i] = fmt.Errorf("sqspubsub: %s: %w", what, err)
 		}
+	})
+	return errors.Join(errs...)
+}
+
+// settling makes one request, and returns what the service did not do of it.
+type settling func(ctx context.Context, part []string) ([]types.BatchResultErrorEntry, error)
+
+func settleTen(ctx context.Context, part []string, do settling) error {
+	failed, err := do(ctx, part)
+	if err != nil {
+		return err
 	}
-	return all
+	again, all := sift(part, failed, false)
+	if len(again) == 0 {
+		return all
+	}
+	if failed, err = do(ctx, again); err == nil {
+		_, err = sift(again, failed, true)
+	}
+	return errors.Join(all, err)
 }
 
 // sift returns what to try again of what failed, and why the rest did. A lease that was lost is no failure.

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -91,134 +90,35 @@ type subscription struct {
 	q     queue
 	lease time.Duration
 
-	ctx    context.Context //nolint:containedctx // of the requests under way, which outlive a call: Close ends it
-	cancel context.CancelFunc
-	polls  sync.WaitGroup
-	closed chan struct{}
-	close  sync.Once
-	err    error // of Close
+	ctx      context.Context //nolint:containedctx // of the requests under way, which outlive a call: Close ends it
+	cancel   context.CancelFunc
+	requests sync.WaitGroup
+	closed   chan struct{}
+	close    sync.Once
+	err      error // of Close
 
-	mu      sync.Mutex
-	poll    chan struct{} // closed when the request under way has ended; nil for none
-	buffer  []*driver.Delivery
-	expires time.Time // of what is in buffer
-	failed  error     // of the last request
+	mu        sync.Mutex
+	receivers int // how many requests for messages are made at a time
+	polling   int // how many are under way
+	asked     int // what they ask for in all
+	buffer    []kept
+	changed   chan struct{} // closed and replaced when a request for messages has ended
+	failed    error         // of the last that failed
+	sweeping  bool
+	ended     bool // no request begins any more
 }
 
 func newSubscription(b *Broker, q queue, lease time.Duration) *subscription {
-	s := &subscription{b: b, q: q, lease: lease, closed: make(chan struct{})}
+	s := &subscription{
+		b: b, q: q, lease: lease, receivers: 1, closed: make(chan struct{}), changed: make(chan struct{}),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// Receive implements driver.Subscription.
-func (s *subscription) Receive(ctx context.Context, n int) ([]*driver.Delivery, error) {
-	for {
-		if err := s.over(ctx); err != nil {
-			return nil, err
-		}
-		ds, poll, err := s.takeOrPoll(n)
-		if len(ds) > 0 || err != nil {
-			return ds, err
-		}
-		select {
-		case <-poll:
-		case <-ctx.Done():
-		case <-s.closed:
-		}
-	}
-}
-
-func (s *subscription) over(ctx context.Context) error {
-	select {
-	case <-s.closed:
-		return driver.ErrClosed
-	default:
-		return ctx.Err()
-	}
-}
-
-// takeOrPoll returns what is here, or what to wait for.
-func (s *subscription) takeOrPoll(n int) ([]*driver.Delivery, <-chan struct{}, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Now().After(s.expires) {
-		s.buffer = nil // they are visible to others again
-	}
-	if k := min(n, len(s.buffer)); k > 0 {
-		ds := s.buffer[:k:k]
-		s.buffer = s.buffer[k:]
-		return ds, nil, nil
-	}
-	if err := s.failed; err != nil {
-		s.failed = nil
-		return nil, nil, err
-	}
-	if s.poll == nil && s.ctx.Err() == nil {
-		s.poll = make(chan struct{})
-		s.polls.Go(func() { s.fetch(min(n, maxBatch)) })
-	}
-	return nil, s.poll, nil
-}
-
-// fetch makes one request.
-func (s *subscription) fetch(n int) {
-	ms, err := s.b.receive(s.ctx, s.q, n, s.lease, s.b.o.PollWait)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.poll)
-	s.poll = nil
-	if err != nil {
-		s.failed = fmt.Errorf("sqspubsub: receive: %w", err)
-		return
-	}
-	s.expires = time.Now().Add(s.lease)
-	for _, m := range ms {
-		s.buffer = append(s.buffer, delivery(m))
-	}
-}
-
-// receive makes one request for at most ten messages, which are hidden for lease.
-func (b *Broker) receive(ctx context.Context, q queue, n int, lease, wait time.Duration) ([]types.Message, error) {
-	out, err := b.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: q.url, MaxNumberOfMessages: int32(n), //nolint:gosec // at most ten
-		VisibilityTimeout: max(wholeSeconds(lease, maxVisibility), 1), WaitTimeSeconds: wholeSeconds(wait, maxVisibility),
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out.Messages, nil
-}
-
-func delivery(m types.Message) *driver.Delivery {
-	d := &driver.Delivery{Position: aws.ToString(m.MessageId), Handle: aws.ToString(m.ReceiptHandle)}
-	d.Attempt, _ = strconv.Atoi(m.Attributes["ApproximateReceiveCount"]) // zero where it is missing
-	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
-		d.Published = time.UnixMilli(ms)
-	}
-	body, raw := aws.ToString(m.Body), make(driver.Attributes, 0, len(m.MessageAttributes))
-	for name, a := range m.MessageAttributes {
-		v := aws.ToString(a.StringValue)
-		if a.StringValue == nil {
-			v = string(a.BinaryValue)
-		}
-		raw = append(raw, driver.Attribute{Name: name, Value: v})
-	}
-	if len(raw) == 0 {
-		if inner, attrs, ok := unwrap(body); ok {
-			body, raw = inner, attrs
-		}
-	}
-	attrs, encoding := decodeAttributes(raw)
-	d.Message = driver.Message{Attributes: attrs, Data: decodeBody(body, encoding)}
-	return d
-}
-
-// Close waits for the request under way, at most Options.PollWait, and gives back what it brings and what was not
-// received. What was received comes back when its lease ends. When ctx ends first, the request is given up: what the
-// service hands to it is hidden for its lease.
+// Close waits for the requests under way, at most Options.PollWait, and gives back what they bring and what was not
+// received. What was received comes back when its lease ends. When ctx ends first, the requests are given up: what the
+// service hands to them is hidden for its lease.
 func (s *subscription) Close(ctx context.Context) error {
 	s.close.Do(func() { s.err = s.shut(ctx) })
 	return s.err
@@ -229,10 +129,12 @@ func (s *subscription) shut(ctx context.Context) error {
 	defer s.cancel()
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
-	s.polls.Wait()
 	s.mu.Lock()
-	ds := s.buffer
-	s.buffer = nil
+	s.ended = true
+	s.mu.Unlock()
+	s.requests.Wait()
+	s.mu.Lock()
+	ds := s.takeKept(len(s.buffer))
 	s.mu.Unlock()
 	return s.Release(ctx, ds, 0)
 }

@@ -21,20 +21,26 @@ func (s *some) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// accessPolicy is a queue's attribute Policy, as far as it is understood here.
+type accessPolicy struct {
+	text      string // what it was read from
+	Statement []struct {
+		Effect    string
+		Action    some
+		Resource  some
+		Condition map[string]map[string]some
+	}
+}
+
 // lets reports whether the queue's policy lets a topic send to it.
 func (q *queue) lets(topicARN string) bool {
-	var policy struct {
-		Statement []struct {
-			Effect    string
-			Action    some
-			Resource  some
-			Condition map[string]map[string]some
+	if text := q.attributes["Policy"]; text != q.policy.text {
+		q.policy = accessPolicy{text: text}
+		if json.Unmarshal([]byte(text), &q.policy) != nil {
+			q.policy.Statement = nil
 		}
 	}
-	if json.Unmarshal([]byte(q.attributes["Policy"]), &policy) != nil {
-		return false
-	}
-	for _, s := range policy.Statement {
+	for _, s := range q.policy.Statement {
 		sends := slices.ContainsFunc(s.Action, func(a string) bool {
 			a = strings.ToLower(a)
 			return a == "*" || a == "sqs:*" || a == "sqs:sendmessage"

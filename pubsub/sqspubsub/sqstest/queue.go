@@ -18,6 +18,7 @@ const (
 type queue struct {
 	name       string
 	attributes map[string]string
+	policy     accessPolicy // of attributes, once it was asked for
 	created    time.Time
 	messages   *list.List               // of *message, in order of arrival
 	byID       map[string]*list.Element // the same
