@@ -5,9 +5,13 @@ go 1.26.0
 require (
 	github.com/ThreeDotsLabs/watermill v1.5.1
 	github.com/ThreeDotsLabs/watermill-nats/v2 v2.1.3
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/aws-sdk-go-v2/service/sns v1.47.10
+	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.11
 	github.com/mainstay-go/mainstay v0.0.0
 	github.com/mainstay-go/mainstay/benchmarks/bench v0.0.0
 	github.com/mainstay-go/mainstay/pubsub/natspubsub v0.0.0
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/prometheus/client_golang v1.25.0
@@ -19,6 +23,9 @@ require (
 require (
 	github.com/IBM/sarama v1.43.3 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.11 // indirect
+	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.11 // indirect
+	github.com/aws/smithy-go v1.28.9 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
@@ -80,6 +87,7 @@ replace (
 	github.com/mainstay-go/mainstay => ../..
 	github.com/mainstay-go/mainstay/benchmarks/bench => ../bench
 	github.com/mainstay-go/mainstay/pubsub/natspubsub => ../../pubsub/natspubsub
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub => ../../pubsub/sqspubsub
 )
 
 require (

@@ -1,7 +1,7 @@
 // Command pubsub measures what a message costs from Publish to its acknowledgement, by the kit, by the bare client of
 // the broker, and by what others put around it.
 //
-//	go run . [-quick] [-only memory|jetstream|kafka]
+//	go run . [-quick] [-only memory|jetstream|kafka|sqs]
 //
 // A message has 256 bytes and no key. It counts once its handler has returned; the acknowledgements of the last ones may
 // still be on their way, on every side. Where the library takes more than one message a call, publishers send 100 in
@@ -18,6 +18,10 @@
 // On Kafka (franz-go's kfake in this process, which keeps everything in memory), raw is franz-go itself: Produce with the
 // client's own batches, PollFetches, and a commit after each. Watermill's rows are its Kafka adapter, publishing batches and
 // from 100 goroutines.
+//
+// On SQS (sqstest's SNS and SQS in this process), the loop is what one writes by hand on the SDK: batches of ten, eight
+// goroutines that publish, and eight that receive, handle and delete. It sends the same messages, envelope included, to an
+// SNS topic in front of the queue; and, to see what the envelope and the topic cost, bare bodies to the queue itself.
 //
 // Every side has to have handled what it was sent, each message once, or nothing is reported and the exit status is 1.
 // A missed target never fails.
@@ -43,7 +47,7 @@ type effort struct {
 
 func main() {
 	quick := flag.Bool("quick", false, "measure for some seconds: enough to see that it works, not to compare")
-	only := flag.String("only", "", "measure one group alone: memory, jetstream or kafka")
+	only := flag.String("only", "", "measure one group alone: memory, jetstream, kafka or sqs")
 	flag.Parse()
 	e := effort{pairs: 9, memory: 200_000, broker: 40_000}
 	if *quick {
@@ -67,6 +71,7 @@ func groups() []group {
 		{"memory", memoryContests(), func(e effort) int { return e.memory }},
 		{"jetstream", jetstreamContests(), func(e effort) int { return e.broker }},
 		{"kafka", kafkaContests(), func(e effort) int { return e.broker }},
+		{"sqs", sqsContests(), func(e effort) int { return e.broker / 4 }},
 	}
 }
 

@@ -49,15 +49,27 @@ func kitInMemory(name string, tp trace.TracerProvider) way {
 func kitLine(
 	ctx context.Context, b driver.Broker, tp trace.TracerProvider, batch int, handled, release func(),
 ) (line, error) {
+	return kitLineWith(ctx, b, setting{tp: tp, batch: batch, data: make([]byte, payloadSize)}, handled, release)
+}
+
+// setting is how the kit is used.
+type setting struct {
+	tp           trace.TracerProvider
+	batch        int // messages a call of Publish
+	data         []byte
+	subscription *pubsub.SubscriptionOptions
+}
+
+func kitLineWith(ctx context.Context, b driver.Broker, how setting, handled, release func()) (line, error) {
 	client := pubsub.NewClient(b, &pubsub.Options{
-		Source: "/benchmark", TracerProvider: tp, Registerer: prometheus.NewRegistry(),
+		Source: "/benchmark", TracerProvider: how.tp, Registerer: prometheus.NewRegistry(),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	topic := pubsub.NewTopic(topicName, &pubsub.TopicOptions[[]byte]{Codec: pubsub.Raw()})
 	sub := topic.Subscribe(client, "s", func(context.Context, []byte) error {
 		handled()
 		return nil
-	}, nil)
+	}, how.subscription)
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	var failure error
@@ -71,10 +83,9 @@ func kitLine(
 		cancel()
 		return line{}, fmt.Errorf("subscription: %w", failure)
 	}
-	data := make([]byte, payloadSize)
 	publish := func(ctx context.Context, n int) error {
-		return inBatches(n, batch, func(n int) error {
-			return topic.Publish(ctx, client, slices.Repeat([][]byte{data}, n)...)
+		return inBatches(n, how.batch, func(n int) error {
+			return topic.Publish(ctx, client, slices.Repeat([][]byte{how.data}, n)...)
 		})
 	}
 	return line{publish, func() {
