@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	defaultBatchSize    = 500
+	defaultBatchSize    = 1000
 	defaultPollInterval = time.Second
 	defaultLease        = 6 * time.Second
 
@@ -37,7 +37,7 @@ const (
 
 // RelayOptions adjusts a [Relay]. Nil, and the zero value of every field, mean the defaults.
 type RelayOptions struct {
-	// BatchSize bounds the messages that are taken at once. Zero or negative means 500. A batch ends early at 8 MiB.
+	// BatchSize bounds the messages that are taken at once. Zero or negative means 1000. A batch ends early at 8 MiB.
 	BatchSize int
 	// PollInterval is the longest pause between two looks at the table, when no commit of this process has woken the
 	// relay; after work the pauses are shorter, from 50ms on. Zero or negative means 1s: one query a second on an idle
