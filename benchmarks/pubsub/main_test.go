@@ -11,8 +11,8 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), &out, effort{pairs: 1, memory: 1000, broker: 200}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(out.String(), "target: "); got != 12 {
-		t.Errorf("got %d target lines in\n%s\nwant 12", got, out.String())
+	if got := strings.Count(out.String(), "target: "); got != 13 {
+		t.Errorf("got %d target lines in\n%s\nwant 13", got, out.String())
 	}
 }
 

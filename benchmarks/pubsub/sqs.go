@@ -172,7 +172,7 @@ func (l *loop) publish(ctx context.Context, n int) error {
 func (l *loop) send(ctx context.Context, n int) error {
 	body := string(payload())
 	if l.topic != nil {
-		attrs := envelope()
+		attrs := sqsEnvelope()
 		in := &sns.PublishBatchInput{TopicArn: l.topic}
 		for i := range n {
 			in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, snstypes.PublishBatchRequestEntry{
@@ -198,8 +198,8 @@ func (l *loop) send(ctx context.Context, n int) error {
 	return err
 }
 
-// envelope has what the kit's messages have: they could not be traced, told apart or dated otherwise.
-func envelope() map[string]snstypes.MessageAttributeValue {
+// sqsEnvelope has what the kit's messages have: they could not be traced, told apart or dated otherwise.
+func sqsEnvelope() map[string]snstypes.MessageAttributeValue {
 	attrs := make(map[string]snstypes.MessageAttributeValue)
 	for name, value := range map[string]string{
 		"ce-id": "01a2132b-63b8-7820-878d-fb899c950bd6", "ce-correlationid": "01a2132b-63b8-7820-878d-fb899c950bd6",
