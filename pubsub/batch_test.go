@@ -60,6 +60,25 @@ func TestBatch(t *testing.T) {
 			}
 		})
 	})
+	t.Run("WaitsAnewAfterAPause", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *bench) {
+			began, handled := time.Now(), time.Duration(0)
+			sub := b.client.SubscribeBatch("orders", "stock", func(context.Context, []*pubsub.Message) error {
+				handled = time.Since(began)
+				return nil
+			}, &pubsub.BatchOptions{MaxWait: time.Minute})
+			defer run(t, sub)()
+			b.publishAll(" 1")
+			pass(30 * time.Second)
+			sub.Pause()
+			pass(90 * time.Second)
+			sub.Resume()
+			pass(time.Hour)
+			if want := 3 * time.Minute; handled != want {
+				t.Errorf("handled after %v, want %v: a minute after Resume", handled, want)
+			}
+		})
+	})
 	t.Run("HoldsEachKeyOnce", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {
 			j := &journal{}

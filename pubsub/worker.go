@@ -87,9 +87,9 @@ func (l *loop) note(work context.Context, done []result) {
 	clear(done) // the worker keeps the room
 }
 
-// startable reports whether there is a job to begin with now. Once the loop is stopping there is none.
+// startable reports whether there is a job to begin with now. Once the loop is stopping nothing is ready.
 func (l *loop) startable() bool {
-	if len(l.ready) == 0 || l.stopping {
+	if len(l.ready) == 0 {
 		l.batchDue = time.Time{}
 		return false
 	}
