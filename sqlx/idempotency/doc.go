@@ -25,7 +25,7 @@
 //   - No key where one is required, one that is no string in quotes (RFC 9651), an empty one, several, or more than 255
 //     characters are answered with 400. These, like every refusal, are problem details (RFC 9457).
 //   - A key belongs to the caller (the principal's issuer and subject, and Options.Scope), the method and the route: the
-//     same key elsewhere is another key. It is in use for 24h after the answer (Options.Expiry).
+//     same key elsewhere is another key. It is in use for 24h (Options.Expiry).
 //
 // # What it does not
 //

@@ -38,8 +38,8 @@ type Options struct {
 	// AllowBare takes a key without quotes too, as clients send it that are older than the draft. False means that
 	// such a key is refused with 400. Quoted or not, it is the same key.
 	AllowBare bool
-	// Expiry is how long an answer is kept, from when it was given; until then its key cannot be used for anything
-	// else. Zero means 24h; less than Lease is an error.
+	// Expiry is how long a key is in use, and its answer kept, from when the handler began, or from when its lease was
+	// last extended. Zero means 24h; less than Lease is an error.
 	Expiry time.Duration
 	// Lease is how long a process that died keeps a key from being tried again; a live one extends its lease while its
 	// handler runs. It is of no use to endpoints made by [Handler]. Zero means 10s; less than 100ms is an error.

@@ -36,9 +36,10 @@ func newStore(db *sql.DB, d sqlx.Dialect, table string, expiry, lease time.Durat
 		claim: insert + `VALUES ($1, $2, $3, $4, $5, ` + now + ` + $6, ` + now + ` + $7)` + takeOver,
 		find: `SELECT fingerprint, status, header, body FROM ` + table + `
 			WHERE id = $1 AND (expires_ms > ` + now + ` OR lease_ms > ` + now + `)`,
-		extend: `UPDATE ` + table + ` SET lease_ms = ` + now + ` + $3
+		extend: `UPDATE ` + table + ` SET lease_ms = ` + now + ` + $3, expires_ms = ` + now + ` + $4
 			WHERE id = $1 AND holder = $2 AND status IS NULL`,
-		complete: `UPDATE ` + table + ` SET status = $3, header = $4, body = $5, lease_ms = 0, expires_ms = ` + now + ` + $6
+		// No column of an index changes, which spares the indexes.
+		complete: `UPDATE ` + table + ` SET status = $3, header = $4, body = $5, lease_ms = 0
 			WHERE id = $1 AND holder = $2`, // it may have been stored, and the answer to that lost
 		insert: `INSERT INTO ` + table + ` (id, fingerprint, route, idempotency_key, holder, lease_ms, expires_ms,
 			status, header, body) VALUES ($1, $2, $3, $4, $5, 0, ` + now + ` + $6, $7, $8, $9)
@@ -127,13 +128,13 @@ func (s *store) look(ctx context.Context, db querier, q *request) (*found, error
 
 // hold extends holder's lease, and reports false where it is another's.
 func (s *store) hold(ctx context.Context, q *request, holder string) (bool, error) {
-	return exec(ctx, s.db, s.extend, q.id[:], holder, s.lease)
+	return exec(ctx, s.db, s.extend, q.id[:], holder, s.lease, s.expiry)
 }
 
 // keep stores a, and reports false where the key is another's. In a transaction the row is there.
 func (s *store) keep(ctx context.Context, db querier, q *request, holder string, a *answer) (bool, error) {
 	header := a.encodeHeader()
-	kept, err := exec(ctx, db, s.complete, q.id[:], holder, a.status, header, a.body, s.expiry)
+	kept, err := exec(ctx, db, s.complete, q.id[:], holder, a.status, header, a.body)
 	if err != nil || kept {
 		return kept, err
 	}

@@ -84,7 +84,7 @@ func verifyTells(t *testing.T) {
 		for _, tt := range []struct{ name, sql, want string }{
 			{"no table", `SELECT 1`, "mainstay_idempotency"},
 			{"no column", strings.ReplaceAll(text, "holder ", "owner "), "holder"},
-			{"no unique key", strings.ReplaceAll(text, "PRIMARY KEY", ""), "ON CONFLICT"},
+			{"no unique key", strings.NewReplacer("PRIMARY KEY", "", "WITHOUT ROWID", "").Replace(text), "ON CONFLICT"},
 		} {
 			mustExec(t, db, tt.sql)
 			if err := keys.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {

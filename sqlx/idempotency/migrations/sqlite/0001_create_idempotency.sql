@@ -1,4 +1,4 @@
--- One row an idempotency key, of one caller and one route.
+-- One row an idempotency key, of one caller and one route. Without a rowid the key is the table, and stored once.
 CREATE TABLE mainstay_idempotency (
     id              BLOB NOT NULL PRIMARY KEY, -- SHA-256 of caller, route and key
     fingerprint     BLOB NOT NULL,             -- SHA-256 of the request
@@ -10,7 +10,7 @@ CREATE TABLE mainstay_idempotency (
     status          INTEGER,                   -- NULL while it is worked on, 0 where the answer was too large to keep
     header          BLOB,
     body            BLOB
-);
+) WITHOUT ROWID;
 
 -- For the cleaner.
 CREATE INDEX mainstay_idempotency_expires ON mainstay_idempotency (expires_ms);
