@@ -211,9 +211,6 @@ func (s *subscription) dropIdle() {
 	s.ready.remove(leaving)
 	s.away = slices.DeleteFunc(s.away, leaving)
 	s.blockKeys()
-	if s.ready.low() {
-		notify(s.more)
-	}
 }
 
 // remove makes partitions somebody else's.

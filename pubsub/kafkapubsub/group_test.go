@@ -362,6 +362,42 @@ func TestCloseEndsWithItsContextThoughNobodyAnswers(t *testing.T) {
 	}
 }
 
+func TestCloseEndsWithItsContextThoughTheBrokerHangs(t *testing.T) {
+	fake, seeds := startCluster(t)
+	b := kafkapubsub.New(newKafka(t, seeds), nil)
+	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+		Topic: "work", Name: "one", Lease: time.Minute, MaxInFlight: 10,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, b, "work", "k", 1)
+	if err := s.Ack(t.Context(), receive(t, s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	awake := make(chan struct{})
+	defer close(awake)
+	for _, key := range []kmsg.Key{kmsg.LeaveGroup, kmsg.Heartbeat, kmsg.Fetch} {
+		fake.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			fake.KeepControl()
+			fake.SleepControl(func() { <-awake })
+			return nil, nil, false
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Close(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close = %v, want that its context ended", err)
+		}
+	case <-time.After(patience / 2):
+		t.Error("Close goes on after its context")
+	}
+}
+
 func TestRevokedPartitionIsKeptUntilWhatRunsHasEnded(t *testing.T) {
 	onEach(t, func(t *testing.T, c cluster) {
 		cl, topic := newKafka(t, c.seeds), newTopic()
@@ -397,4 +433,59 @@ func TestRevokedPartitionIsKeptUntilWhatRunsHasEnded(t *testing.T) {
 			t.Errorf("committed %d records of two, want both: one of them was leaving", total)
 		}
 	})
+}
+
+func TestReleasedMessageGoesWithItsPartition(t *testing.T) {
+	onEach(t, func(t *testing.T, c cluster) {
+		cl, topic := newKafka(t, c.seeds), newTopic()
+		b := kafkapubsub.New(cl, &kafkapubsub.Options{Partitions: 1, RevokeTimeout: 5 * time.Minute})
+		revoked := make(chan []*driver.Delivery, 10)
+		first := open(t, b, driver.SubscribeOptions{
+			Topic: topic, Name: "one", Revoke: func(ds []*driver.Delivery) { revoked <- ds },
+		})
+		send(t, b, topic, "k", 1)
+		if err := b.Redeliver(t.Context(), topic, "one", []driver.Message{{ID: "2", Data: []byte("2")}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		held := receive(t, first, 2)
+		second := open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"})
+		var back []*driver.Delivery
+		select {
+		case back = <-revoked:
+		case <-time.After(patience):
+			t.Fatal("nothing was called back")
+		}
+		// All of it, as a whole key would be: what does not leave is received here again.
+		if err := first.Release(t.Context(), held, 0); err != nil {
+			t.Fatal(err)
+		}
+		if d := receive(t, second, 1)[0]; d.Position != back[0].Position {
+			t.Errorf("the second received %s, want %s", d.Position, back[0].Position)
+		}
+		if d := receive(t, first, 1)[0]; d.Position == back[0].Position {
+			t.Errorf("the first received %s, which has left", d.Position)
+		}
+		if ds, err := none(t, first); err == nil {
+			t.Errorf("the first received %s as well", ds[0].Position)
+		}
+	})
+}
+
+func TestRevokedPartitionIsKeptNoLongerThanRevokeTimeout(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"Short": 300 * time.Millisecond, "Off": -1} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, c cluster) {
+				topic := newTopic()
+				b := kafkapubsub.New(newKafka(t, c.seeds), &kafkapubsub.Options{Partitions: 1, RevokeTimeout: timeout})
+				first := open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"})
+				send(t, b, topic, "k", 1)
+				err := b.Redeliver(t.Context(), topic, "one", []driver.Message{{ID: "2", Data: []byte("2")}}, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				receive(t, first, 2) // and never settled
+				receive(t, open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"}), 1)
+			})
+		})
+	}
 }

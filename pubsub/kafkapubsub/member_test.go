@@ -2,6 +2,7 @@ package kafkapubsub_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,6 +85,11 @@ func TestRestartWithinTheSessionKeepsPartitions(t *testing.T) {
 		before := joins.Load()
 		fill(t, c.seeds, topic, 5, asItIs)
 		stayed := receive(t, staying, 5)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if ds, err := staying.Receive(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the one that stayed received %d more, %v, want nothing", len(ds), err)
+		}
 		back := receive(t, member("a"), 5)
 		if p, q := partitionsOf(stayed), partitionsOf(back); len(p) != 1 || len(q) != 1 || p[0] == q[0] {
 			t.Errorf("the one that stayed received of partitions %v, the one that came back of %v, want one each", p, q)
@@ -199,6 +205,25 @@ func TestPartitionsThatAreAddedAreConsumed(t *testing.T) {
 	})
 }
 
+// The group has no offset for a partition that is new, and takes none from outside while it has members.
+func TestMemberJoinsThoughAPartitionIsNew(t *testing.T) {
+	onEach(t, func(t *testing.T, c cluster) {
+		cl := newKafka(t, c.seeds)
+		topic := declare(t, cl, 1)
+		b := kafkapubsub.New(cl, &kafkapubsub.Options{NoCreate: true})
+		first := open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"})
+		send(t, b, topic, "k", 1)
+		if err := first.Ack(t.Context(), receive(t, first, 1)); err != nil { // it is a member by now
+			t.Fatal(err)
+		}
+		rs, err := kadm.NewClient(cl).UpdatePartitions(t.Context(), 2, topic)
+		if err != nil || rs[topic].Err != nil {
+			t.Fatal(err, rs[topic].Err)
+		}
+		open(t, b, driver.SubscribeOptions{Topic: topic, Name: "one"})
+	})
+}
+
 // A fetch that waits at the broker for one topic is in the way of the other, which is assigned a moment later.
 func TestFirstMessageWaitsForNoFetch(t *testing.T) {
 	onEach(t, func(t *testing.T, c cluster) {
@@ -267,18 +292,12 @@ func TestNotesOfWhatWasRemovedAreBounded(t *testing.T) {
 // refuseNotes is what a broker does with metadata of more than 4096 bytes, its default, and kfake does not.
 func refuseNotes(r *kmsg.OffsetCommitRequest) (kmsg.Response, error, bool) {
 	const metadataTooLarge, most = 12, 4096
-	res := r.ResponseKind().(*kmsg.OffsetCommitResponse)
-	long := false
 	for _, t := range r.Topics {
-		rt := kmsg.NewOffsetCommitResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		for _, p := range t.Partitions {
-			rp := kmsg.NewOffsetCommitResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, metadataTooLarge
-			rt.Partitions = append(rt.Partitions, rp)
-			long = long || p.Metadata != nil && len(*p.Metadata) > most
+			if p.Metadata != nil && len(*p.Metadata) > most {
+				return refuseCommit(r, metadataTooLarge), nil, true
+			}
 		}
-		res.Topics = append(res.Topics, rt)
 	}
-	return res, nil, long
+	return nil, nil, false
 }

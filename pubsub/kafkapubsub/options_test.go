@@ -71,3 +71,52 @@ func TestSubscriptionBoundsTheWaitsOfItsClient(t *testing.T) {
 		})
 	}
 }
+
+func TestNoMoreLiesReadyThanItsBound(t *testing.T) {
+	for name, c := range map[string]struct{ messages, size, most int }{
+		"Records": {4 * pollRecords, 0, lowRecords + pollRecords},
+		"Bytes":   {120, 1 << 19, lowBytes>>19 + 8}, // a fetch has 2 MiB, and what it is in the middle of
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.FetchMaxBytes(2<<20),
+				kgo.ProducerBatchCompression(kgo.NoCompression()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			b := New(client, &Options{MaxUncommitted: -1})
+			sub, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+				Topic: "a", Name: "one", Lease: time.Minute, MaxInFlight: 1, Revoke: func([]*driver.Delivery) {},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := sub.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}()
+			ms := make([]driver.Message, c.messages)
+			for i := range ms {
+				ms[i].Data = make([]byte, c.size)
+			}
+			if err := b.Publish(t.Context(), "a", ms); err != nil {
+				t.Fatal(err)
+			}
+			s := sub.(*subscription)
+			for end := time.Now().Add(time.Second); time.Now().Before(end); <-time.After(10 * time.Millisecond) {
+				s.mu.Lock()
+				n := s.ready.len()
+				s.mu.Unlock()
+				if n > c.most {
+					t.Fatalf("%d are ready, want at most %d", n, c.most)
+				}
+			}
+		})
+	}
+}

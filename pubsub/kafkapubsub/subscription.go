@@ -52,10 +52,10 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 		return nil, err
 	}
 	if err := b.Declare(ctx, topics[1:]); err != nil {
-		if !b.o.NoCreate {
+		if !errors.Is(err, errMissing) {
 			return nil, err
 		}
-		topics = topics[:1] // then Redeliver says that it is missing
+		topics = topics[:1] // Options.NoCreate; Redeliver says so, too
 	}
 	group := b.group(o.Topic, o.Name)
 	starts := []driver.Start{o.Start, {Earliest: true}}
@@ -178,7 +178,7 @@ func (s *subscription) take(ctx context.Context, n int) ([]*driver.Delivery, tim
 
 // waitsBehind reports whether a released message of e's key has to be received first, and when that will be.
 func (s *subscription) waitsBehind(e *entry) (time.Time, bool) {
-	if len(s.blocked) == 0 || e.d.Key == "" {
+	if len(s.blocked) == 0 {
 		return time.Time{}, false
 	}
 	due, waits := s.blocked[e.d.Key]

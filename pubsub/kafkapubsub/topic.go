@@ -100,9 +100,11 @@ func (b *Broker) metadata(ctx context.Context, name string) (kmsg.MetadataRespon
 	return t, nil
 }
 
+var errMissing = errors.New("is missing, and Options.NoCreate is set")
+
 func (b *Broker) create(ctx context.Context, name string) error {
 	if b.o.NoCreate {
-		return permanentError{errors.New("is missing, and Options.NoCreate is set")}
+		return permanentError{errMissing}
 	}
 	partitions, replicas := int32(-1), int16(-1) // the cluster's defaults
 	if b.o.Partitions > 0 {

@@ -1,12 +1,16 @@
 package kafkapubsub_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 	"github.com/mainstay-go/mainstay/pubsub/kafkapubsub"
@@ -118,5 +122,35 @@ func TestTombstoneIsNilAndAnEmptyValueIsNot(t *testing.T) {
 	ds := receive(t, s, 2)
 	if ds[0].Data != nil || ds[1].Data == nil || len(ds[1].Data) > 0 {
 		t.Errorf("received %#v and %#v, want nil and an empty slice", ds[0].Data, ds[1].Data)
+	}
+}
+
+func TestRetryTopicThatCannotBeSeenIsNotTakenForMissing(t *testing.T) {
+	fake, seeds := startCluster(t)
+	cl := newKafka(t, seeds)
+	if err := kafkapubsub.New(cl, nil).Declare(t.Context(), []string{"a", "a.retry.one"}); err != nil {
+		t.Fatal(err)
+	}
+	fake.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		asked := r.(*kmsg.MetadataRequest).Topics
+		if len(asked) != 1 || asked[0].Topic == nil || *asked[0].Topic != "a.retry.one" {
+			return nil, nil, false
+		}
+		res := r.ResponseKind().(*kmsg.MetadataResponse)
+		rt := kmsg.NewMetadataResponseTopic()
+		rt.Topic, rt.ErrorCode = asked[0].Topic, 29 // TOPIC_AUTHORIZATION_FAILED
+		res.Topics = append(res.Topics, rt)
+		return res, nil, true
+	})
+	b := kafkapubsub.New(cl, &kafkapubsub.Options{NoCreate: true})
+	s, err := b.Subscribe(t.Context(), driver.SubscribeOptions{
+		Topic: "a", Name: "one", Lease: time.Minute, MaxInFlight: 1, Revoke: func([]*driver.Delivery) {},
+	})
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("Subscribe = %v, want what the broker says", err)
+	}
+	if err == nil {
+		_ = s.Close(context.Background())
 	}
 }
