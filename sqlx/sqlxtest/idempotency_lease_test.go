@@ -20,7 +20,7 @@ import (
 )
 
 func TestIdempotencyMiddleware(t *testing.T) {
-	short := idempotency.Options{Lease: 600 * time.Millisecond}
+	short := idempotency.Options{Lease: 1500 * time.Millisecond}
 	t.Run("ALiveHandlerKeepsItsLease", func(t *testing.T) { eachShop(t, short, leaseExtended) })
 	t.Run("ALateAnswerIsNotStoredOverAnothers", func(t *testing.T) { eachShop(t, short, lateAnswer) })
 	t.Run("ALateAnswerIsRefusedWhileAnotherRuns", func(t *testing.T) { eachShop(t, short, lateWhileAnotherRuns) })
@@ -55,7 +55,7 @@ func leaseExtended(s *shop) {
 	var first sync.WaitGroup
 	first.Go(func() { s.want(req{key: `"k"`, body: mug}, 201, false) })
 	<-entered
-	until := number(s, s.db, `SELECT lease_ms + 1200 FROM mainstay_idempotency`) // two leases more
+	until := number(s, s.db, `SELECT lease_ms + 2000 FROM mainstay_idempotency`) // more than another lease
 	eventually(s.T, func() bool {
 		s.want(req{key: `"k"`, body: mug}, 409, false)
 		return number(s, s.db, `SELECT `+s.d.Now()) > until
@@ -132,7 +132,7 @@ func lateButAlone(s *shop) {
 func leaseRunsOut(t *testing.T) {
 	p := newProxy(t, sqlxtest.DSN(t, sqlx.Postgres))
 	p.start(t)
-	s := newShop(t, inboxReplica(t, sqlx.Postgres, p.DSN), sqlx.Postgres, idempotency.Options{Lease: 600 * time.Millisecond})
+	s := newShop(t, inboxReplica(t, sqlx.Postgres, p.DSN), sqlx.Postgres, idempotency.Options{Lease: time.Second})
 	s.leased("POST /orders", func(w http.ResponseWriter, r *http.Request) {
 		p.stop()
 		<-r.Context().Done()

@@ -28,7 +28,7 @@ import (
 
 // newOrder and madeOrder are what the endpoint of these tests takes and gives.
 type newOrder struct {
-	Item string `json:"item" validate:"required"`
+	Item string `json:"item"`
 }
 
 type madeOrder struct {

@@ -65,7 +65,10 @@ func txConflict(s *shop) {
 		}
 		return nil
 	})
-	s.want(req{key: `"k"`, body: mug}, 201, false)
+	r := s.want(req{key: `"k"`, body: mug}, 201, false)
+	if got := text(r); !strings.Contains(got, "mug") {
+		s.Errorf("answered %s, want the mug: each run reads the whole request", got)
+	}
 	if runs != 3 || committed != 1 {
 		s.Errorf("%d runs and %d commits, want 3 and 1", runs, committed)
 	}

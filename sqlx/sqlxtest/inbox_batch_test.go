@@ -253,7 +253,7 @@ func hangs(b *inboxBench) {
 		}
 		return nil
 	}}
-	ctx, cancel := context.WithTimeout(b.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), 8*time.Second)
 	defer cancel()
 	err := b.in.BatchHandler("billing", r.handle)(ctx, tenMessages())
 	if got := failedOf(err, 10); !slices.Equal(got, []int{0, 1}) || !errors.Is(err, context.DeadlineExceeded) {

@@ -3,6 +3,7 @@ package sqlxtest_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -53,4 +54,45 @@ func Example_inbox() {
 	// acknowledge: true
 	// acknowledge: true
 	// free: 9 <nil>
+}
+
+// A batch of orders, one of which is broken: the others are handled, in one transaction.
+func Example_inboxBatch() {
+	ctx := context.Background()
+	db, err := sqlx.Open(ctx, sqlx.SQLite, ":memory:", &sqlx.Options{Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+	in := inbox.New(db, sqlx.SQLite, &inbox.Options{
+		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err := in.Migrate(ctx); err != nil {
+		panic(err)
+	}
+	handler := in.BatchHandler("inventory", func(ctx context.Context, tx *sql.Tx, ms []*pubsub.Message) error {
+		failed := map[int]error{}
+		for i, m := range ms {
+			if len(m.Data) == 0 {
+				failed[i] = errors.New("no data")
+			}
+		}
+		if len(failed) > 0 {
+			return &pubsub.BatchError{Failed: failed} // the others come again, without these
+		}
+		fmt.Println("handle", len(ms))
+		return nil
+	})
+	ms := []*pubsub.Message{
+		{ID: "m-1", Topic: "order.created", Data: []byte("a mug")},
+		{ID: "m-2", Topic: "order.created"},
+		{ID: "m-3", Topic: "order.created", Data: []byte("a cup")},
+	}
+	for range 2 { // what client.SubscribeBatch("order.created", "inventory", handler, nil) does
+		fmt.Println(handler(ctx, ms))
+	}
+	// Output:
+	// handle 2
+	// 1 messages of a batch failed, the first at index 1: no data
+	// 1 messages of a batch failed, the first at index 1: no data
 }
