@@ -47,7 +47,7 @@ func (l *loop) adapt(now time.Time) {
 // little room, and acknowledgements are about to make more, it waits for these.
 func (l *loop) hungry() bool {
 	active, room := l.running+len(l.ready), l.s.o.MaxInFlight-len(l.held)
-	if !l.receiving || l.asking || !l.askAfter.IsZero() || active > l.window/2 || room <= 0 {
+	if l.asking || !l.askAfter.IsZero() || active > l.window/2 || room <= 0 {
 		return false
 	}
 	return room >= l.window/4 || len(l.unacked) == 0 && !l.acking
@@ -94,14 +94,6 @@ func (l *loop) take(work context.Context, in intake) {
 	if !in.ended {
 		l.noteOutage(work, in.err)
 	}
-}
-
-// receiveNoMore ends what receives.
-func (l *loop) receiveNoMore(endReceive context.CancelFunc) {
-	l.mu.Lock()
-	l.receiving = false
-	l.mu.Unlock()
-	endReceive()
 }
 
 // noteOutage logs the beginning and the end of a time in which nothing can be received, and slows down in between.

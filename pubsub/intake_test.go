@@ -18,6 +18,7 @@ import (
 // and acknowledged.
 type supply struct {
 	mempubsub.Broker
+	t    *testing.T
 	most int
 
 	mu    sync.Mutex
@@ -41,6 +42,9 @@ func (s supplied) Receive(ctx context.Context, n int) ([]*driver.Delivery, error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n < 1 {
+		s.t.Errorf("asked for %d messages, want at least one", n)
+	}
 	s.asked = append(s.asked, n)
 	ds := make([]*driver.Delivery, min(n, s.most))
 	for i := range ds {
@@ -103,7 +107,7 @@ func consumed(t *testing.T, s *supply, o *pubsub.SubscriptionOptions, took time.
 }
 
 func TestReceivesAheadWhatIsTakenSoon(t *testing.T) {
-	s := &supply{most: 1_000_000}
+	s := &supply{t: t, most: 1_000_000}
 	consumed(t, s, &pubsub.SubscriptionOptions{MaxInFlight: 10_000}, time.Second, func(pace func(time.Duration)) {
 		time.Sleep(time.Minute)
 		if asked, _ := s.take(); slices.Max(asked) > 4 {
@@ -125,7 +129,7 @@ func TestReceivesAheadWhatIsTakenSoon(t *testing.T) {
 }
 
 func TestAsksForLittleWhereThereIsLittle(t *testing.T) {
-	s := &supply{most: 1}
+	s := &supply{t: t, most: 1}
 	consumed(t, s, &pubsub.SubscriptionOptions{}, 100*time.Microsecond, func(func(time.Duration)) {
 		time.Sleep(100 * time.Millisecond)
 		if asked, _ := s.take(); slices.Max(asked) > 4 {
@@ -135,7 +139,7 @@ func TestAsksForLittleWhereThereIsLittle(t *testing.T) {
 }
 
 func TestHoldsNoMoreThanMaxInFlight(t *testing.T) {
-	s := &supply{most: 1_000_000}
+	s := &supply{t: t, most: 1_000_000}
 	consumed(t, s, &pubsub.SubscriptionOptions{MaxInFlight: 100}, 20*time.Microsecond, func(func(time.Duration)) {
 		time.Sleep(100 * time.Millisecond)
 		if s.take(); s.peak > 100 {
@@ -145,7 +149,7 @@ func TestHoldsNoMoreThanMaxInFlight(t *testing.T) {
 }
 
 func TestAcknowledgesTogether(t *testing.T) {
-	s := &supply{most: 1_000_000}
+	s := &supply{t: t, most: 1_000_000}
 	consumed(t, s, &pubsub.SubscriptionOptions{}, 20*time.Microsecond, func(pace func(time.Duration)) {
 		time.Sleep(100 * time.Millisecond)
 		_, acked := s.take()
@@ -169,7 +173,7 @@ func TestAcknowledgesTogether(t *testing.T) {
 
 func TestAHandlerLeftBehindSettlesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &supply{most: 1}
+		s := &supply{t: t, most: 1}
 		free := make(chan struct{})
 		b := newBench(t, s)
 		stop := run(t, b.client.Subscribe("orders", "stock", func(context.Context, *pubsub.Message) error {

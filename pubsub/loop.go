@@ -64,7 +64,6 @@ type loop struct {
 	roused    bool      // one that was idle, or is new, has still to look
 	dismissed bool      // no more is to come
 
-	receiving bool // until a pause or the end
 	asking    bool // a Receive is under way
 	acking    bool
 	extending bool
@@ -89,8 +88,7 @@ func newLoop(s *Subscription, sub driver.Subscription, revoked *revocations) *lo
 		extended: make(chan struct{}, 1),
 		turn:     make(chan struct{}, 1),
 		// Room for every worker, so that one whose handler was left behind can end.
-		exited:    make(chan struct{}, s.o.Concurrency),
-		receiving: true,
+		exited: make(chan struct{}, s.o.Concurrency),
 	}
 	l.more.L = &l.mu
 	l.window = l.least()
@@ -132,7 +130,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.ring()
 		case <-drain:
 			drain = nil
-			l.receiveNoMore(endReceive)
+			endReceive()
 		case <-stop:
 			stop = nil
 			l.stop(work, endReceive)
@@ -221,7 +219,7 @@ func (l *loop) ring() {
 func (l *loop) stop(work context.Context, endReceive context.CancelFunc) {
 	// By name, because the end of a parent reaches its children a moment later: what is released below must not come
 	// straight back.
-	l.receiveNoMore(endReceive)
+	endReceive()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopping = true

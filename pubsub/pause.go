@@ -34,7 +34,7 @@ func (l *loop) heed(ctx, work, receive context.Context, end context.CancelFunc) 
 	}
 	if paused {
 		l.s.log.InfoContext(ctx, "subscription is paused")
-		l.receiveNoMore(end) // before what is released below comes straight back
+		end() // before what is released below comes straight back
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.releaseIdle(work)
@@ -45,11 +45,8 @@ func (l *loop) heed(ctx, work, receive context.Context, end context.CancelFunc) 
 	case <-l.s.draining:
 		return receive, end
 	default:
+		return context.WithCancel(ctx)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.receiving = true
-	return context.WithCancel(ctx)
 }
 
 // setPaused reports whether that changes anything.
