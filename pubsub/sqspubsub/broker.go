@@ -45,6 +45,8 @@ type Broker struct {
 	sns *sns.Client
 	o   Options
 	err error // what is wrong with the options
+	// checkEvery is how often a subscription looks whether somebody deleted what it needs.
+	checkEvery time.Duration
 
 	mu        sync.Mutex
 	topics    map[string]topic     // known to exist
@@ -54,7 +56,10 @@ type Broker struct {
 // New returns a broker that uses the caller's clients: queues for subscriptions, topics to publish. Endpoint, region,
 // credentials and retries are theirs. Nil o means defaults.
 func New(queues *sqs.Client, topics *sns.Client, o *Options) *Broker {
-	b := &Broker{sqs: queues, sns: topics, topics: make(map[string]topic), browsings: make(map[string]*browsing)}
+	b := &Broker{
+		sqs: queues, sns: topics, checkEvery: time.Minute,
+		topics: make(map[string]topic), browsings: make(map[string]*browsing),
+	}
 	if o != nil {
 		b.o = *o
 	}

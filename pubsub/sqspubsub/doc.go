@@ -13,6 +13,10 @@
 // queue whose policy leaves the topic out, a subscription without raw delivery or with another filter policy are
 // errors that say so. A topic that nobody subscribes to may be published to.
 //
+// What somebody deletes under a running subscription is made again: its queue at the next request, topics, their SNS
+// subscriptions and the queue of dead letters within a minute. What is published to a topic in between is lost, as it is
+// where nobody subscribes. SQS lets a queue's name be used again after a minute.
+//
 // SNS and SQS take letters, digits, '-' and '_' in names: '.' becomes "_" and '_' becomes "__". The queue of subscription
 // "stock" to "order.placed" is "order_placed___stock". Names of FIFO topics and queues end in ".fifo". A queue's name has
 // at most 80 characters; a longer one is an error before anything is created.

@@ -72,7 +72,9 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 }
 
 // clients reach url through w.
-func clients(url string, w *wire) (*sqs.Client, *sns.Client) {
+func clients(url string, w *wire) (*sqs.Client, *sns.Client) { return clientsOver(url, w) }
+
+func clientsOver(url string, w aws.HTTPClient) (*sqs.Client, *sns.Client) {
 	return sqs.New(sqs.Options{
 			BaseEndpoint: aws.String(url), Region: sqstest.Region, Credentials: credentials, HTTPClient: w,
 		}), sns.New(sns.Options{

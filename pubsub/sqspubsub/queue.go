@@ -22,6 +22,8 @@ type queue struct {
 	url   *string
 	fifo  bool
 	limit int // bytes of a message
+	// subscription is the ARN of what a topic sends to it by; "" where that is not known.
+	subscription string
 }
 
 // retention is how long queues that are created keep messages, in seconds: the 14 days that SQS keeps them at most.
@@ -63,7 +65,8 @@ func (b *Broker) ensureQueue(
 	if err != nil {
 		return q, err
 	}
-	return q, b.connect(ctx, t, q, filter)
+	q.subscription, err = b.connect(ctx, t, q, filter)
+	return q, err
 }
 
 // checkRedrive names a redrive policy that is not as wanted, in JSON; "" wants none.
@@ -104,7 +107,7 @@ func (b *Broker) createQueue(
 }
 
 // connect subscribes q to t, with raw delivery, and verifies a subscription that exists.
-func (b *Broker) connect(ctx context.Context, t topic, q queue, filter string) error {
+func (b *Broker) connect(ctx context.Context, t topic, q queue, filter string) (arn string, err error) {
 	attrs := map[string]string{"RawMessageDelivery": "true"}
 	if filter != "" {
 		attrs["FilterPolicy"] = filter
@@ -116,21 +119,21 @@ func (b *Broker) connect(ctx context.Context, t topic, q queue, filter string) e
 	if err != nil {
 		err = fmt.Errorf("sqspubsub: subscription of queue %q to topic %q: %w", q.name, t.arn, err)
 		if strings.Contains(err.Error(), "already exists with different attributes") {
-			return permanentError{err}
+			return "", permanentError{err}
 		}
-		return err
+		return "", err
 	}
 	has, err := b.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: sub.SubscriptionArn})
 	if err != nil {
-		return fmt.Errorf("sqspubsub: subscription of queue %q: %w", q.name, err)
+		return "", fmt.Errorf("sqspubsub: subscription of queue %q: %w", q.name, err)
 	}
 	for name, want := range attrs {
 		if got := has.Attributes[name]; !sameJSON(got, want) {
-			return permanentError{fmt.Errorf("sqspubsub: subscription %q: its %s is %q, want %q",
+			return "", permanentError{fmt.Errorf("sqspubsub: subscription %q: its %s is %q, want %q",
 				aws.ToString(sub.SubscriptionArn), name, got, want)}
 		}
 	}
-	return nil
+	return aws.ToString(sub.SubscriptionArn), nil
 }
 
 func sameJSON(a, b string) bool {

@@ -87,6 +87,9 @@ func (s *subscription) ask(n int, waited bool) {
 // fetch makes one request, and learns from its answer how many to make at a time.
 func (s *subscription) fetch(size int) {
 	ms, err := s.b.receive(s.ctx, s.q, size, s.lease, s.b.o.PollWait)
+	if isMissing(err) {
+		err = s.restore()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.polling--
@@ -106,6 +109,10 @@ func (s *subscription) fetch(size int) {
 	until := time.Now().Add(s.lease / 2)
 	for _, m := range ms {
 		s.buffer = append(s.buffer, kept{delivery(m), until})
+	}
+	if time.Since(s.checked) >= s.b.checkEvery && !s.ended {
+		s.checked = time.Now()
+		s.requests.Go(s.check)
 	}
 	if len(s.buffer) > 0 && !s.sweeping {
 		s.sweeping = true

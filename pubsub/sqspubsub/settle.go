@@ -92,6 +92,9 @@ type settling func(ctx context.Context, part []string) ([]types.BatchResultError
 
 func settleTen(ctx context.Context, part []string, do settling) error {
 	failed, err := do(ctx, part)
+	if isMissing(err) {
+		return nil // the messages are gone with their queue
+	}
 	if err != nil {
 		return err
 	}

@@ -37,19 +37,36 @@ func (b *Broker) Subscribe(ctx context.Context, o driver.SubscribeOptions) (driv
 	if err := b.beginsAtEnd(ctx, name, o.Start, t.fifo); err != nil {
 		return nil, err
 	}
-	attributes, err := b.grave(ctx, t, o.DeadLetter)
+	q, grave, err := b.open(ctx, name, o)
 	if err != nil {
 		return nil, err
+	}
+	s := newSubscription(b, q, o.Lease)
+	s.sources, s.graveName = []string{q.subscription, grave.subscription}, grave.name
+	s.reopen = func(ctx context.Context) (queue, queue, error) {
+		b.forgetTopic(o.Topic)
+		b.forgetTopic(o.DeadLetter)
+		return b.open(ctx, name, o)
+	}
+	return s, nil
+}
+
+// open finds or makes all that a subscription needs: its queue, the one of its dead letters, and their topics.
+func (b *Broker) open(ctx context.Context, name string, o driver.SubscribeOptions) (q, grave queue, err error) {
+	t, err := b.ensureTopic(ctx, o.Topic)
+	if err != nil {
+		return q, grave, err
+	}
+	grave, attributes, err := b.grave(ctx, t, o.DeadLetter)
+	if err != nil {
+		return q, grave, err
 	}
 	filter := ""
 	if b.o.FilterPolicy != nil {
 		filter = b.o.FilterPolicy(o.Topic, o.Name)
 	}
-	q, err := b.ensureQueue(ctx, t, name, t.fifo, attributes, filter)
-	if err != nil {
-		return nil, err
-	}
-	return newSubscription(b, q, o.Lease), nil
+	q, err = b.ensureQueue(ctx, t, name, t.fifo, attributes, filter)
+	return q, grave, err
 }
 
 // beginsAtEnd refuses a start in the past for a queue that does not exist: SNS keeps none.
@@ -66,29 +83,34 @@ func (b *Broker) beginsAtEnd(ctx context.Context, name string, at driver.Start, 
 
 // grave ensures the queue that keeps what is published to a dead-letter topic, which is a standard one, and returns
 // what the queue of t needs to be told of it.
-func (b *Broker) grave(ctx context.Context, t topic, deadLetter string) (map[string]string, error) {
+func (b *Broker) grave(ctx context.Context, t topic, deadLetter string) (queue, map[string]string, error) {
 	dead, err := b.ensureTopic(ctx, deadLetter)
 	if err != nil {
-		return nil, err
+		return queue{}, nil, err
 	}
 	name, err := serviceName("queue", deadLetter, false, maxQueueName)
 	if err != nil {
-		return nil, err
+		return queue{}, nil, err
 	}
 	q, err := b.ensureQueue(ctx, dead, name, false, nil, "")
 	if err != nil || t.fifo || b.o.MaxReceiveCount < 0 {
-		return nil, err // SQS wants a dead-letter queue of the kind of its source
+		return q, nil, err // SQS wants a dead-letter queue of the kind of its source
 	}
-	return map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
+	return q, map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`,
 		dead.queueARN(q.name), b.o.MaxReceiveCount)}, nil
 }
 
 // subscription receives from a queue. A request for messages outlives a Receive whose context ends, since what the
 // service hands to a request that was given up stays hidden for its lease: it waits here for the next Receive.
 type subscription struct {
-	b     *Broker
-	q     queue
-	lease time.Duration
+	b      *Broker
+	q      queue
+	lease  time.Duration
+	reopen func(ctx context.Context) (q, grave queue, err error)
+
+	graveName string     // of the queue of its dead letters
+	restoring sync.Mutex // guards sources, and is held while what is gone is made again
+	sources   []string   // ARNs of the SNS subscriptions of both queues
 
 	ctx      context.Context //nolint:containedctx // of the requests under way, which outlive a call: Close ends it
 	cancel   context.CancelFunc
@@ -104,6 +126,7 @@ type subscription struct {
 	buffer    []kept
 	changed   chan struct{} // closed and replaced when a request for messages has ended
 	failed    error         // of the last that failed
+	checked   time.Time     // when all that it needs was there
 	sweeping  bool
 	ended     bool // no request begins any more
 }
@@ -111,6 +134,7 @@ type subscription struct {
 func newSubscription(b *Broker, q queue, lease time.Duration) *subscription {
 	s := &subscription{
 		b: b, q: q, lease: lease, receivers: 1, closed: make(chan struct{}), changed: make(chan struct{}),
+		checked: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

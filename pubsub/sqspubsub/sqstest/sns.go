@@ -90,7 +90,7 @@ func (s *Server) sns(action string, form url.Values) (any, *apiError) {
 	case "CreateTopic":
 		result, e = s.createTopic(form)
 	case "DeleteTopic":
-		delete(s.topics, form.Get("TopicArn"))
+		s.deleteTopic(form.Get("TopicArn"))
 	case "ListTopics":
 		result = s.listTopics()
 	case "GetTopicAttributes":
@@ -173,6 +173,12 @@ func (s *Server) createTopic(form url.Values) (any, *apiError) {
 	attrs["TopicArn"] = arn
 	s.topics[arn] = &topic{arn: arn, attributes: attrs, fifo: fifo, seen: make(map[string]stored)}
 	return topicARN{arn}, nil
+}
+
+// deleteTopic deletes its subscriptions as well.
+func (s *Server) deleteTopic(arn string) {
+	delete(s.topics, arn)
+	maps.DeleteFunc(s.subscriptions, func(_ string, f *fanOut) bool { return f.topic.arn == arn })
 }
 
 func (s *Server) listTopics() any {
