@@ -46,8 +46,8 @@ func newStore(db *sql.DB, d sqlx.Dialect, table string, expiry, lease time.Durat
 			ON CONFLICT (id) DO NOTHING`,
 		release: `DELETE FROM ` + table + ` WHERE id = $1 AND holder = $2 AND status IS NULL`,
 	}
-	// By key, so that the table may be partitioned.
-	s.clean = `DELETE FROM ` + table + ` WHERE id IN (SELECT id FROM ` + table + `
+	// By key, so that the table may be partitioned. Materialized, so that no plan looks for the rows more than once.
+	s.clean = `DELETE FROM ` + table + ` WHERE id IN (WITH old AS MATERIALIZED (SELECT id FROM ` + table + `
 		WHERE expires_ms <= $1 AND lease_ms <= $1 ORDER BY expires_ms LIMIT $2`
 	s.claimAlone = s.claim
 	if d == sqlx.Postgres {
@@ -56,7 +56,7 @@ func newStore(db *sql.DB, d sqlx.Dialect, table string, expiry, lease time.Durat
 		s.claimAlone = insert + `SELECT CAST($1 AS BYTEA), CAST($2 AS BYTEA), $3, $4, $5, ` + now + ` + CAST($6 AS BIGINT),
 			` + now + ` + CAST($7 AS BIGINT) WHERE pg_try_advisory_xact_lock($8)` + takeOver
 	}
-	s.clean += `)`
+	s.clean += `) SELECT id FROM old)`
 	return s
 }
 

@@ -201,7 +201,7 @@ func (b *batch) handleAlone(ctx context.Context, at []int) {
 			continue
 		}
 		short, cancel := share(ctx, 4)
-		if err := guarded(func() error { return h(pubsub.NewContext(short, b.ms[i]), b.ms[i]) }); err != nil {
+		if err := guarded(func() error { return h(short, b.ms[i]) }); err != nil {
 			b.failed[i] = err
 		}
 		cancel()

@@ -83,16 +83,16 @@ func (in *Inbox) prepare() {
 	insert := `INSERT INTO ` + name + ` (subscription, topic, message_id, handled_ms) `
 	once := ` ON CONFLICT (subscription, topic, message_id) DO NOTHING`
 	in.record = insert + `VALUES ($1, $2, $3, ` + now + `)` + once
-	// By key, so that the table may be partitioned.
-	in.prune = `DELETE FROM ` + name + ` WHERE (subscription, topic, message_id) IN (
+	// By key, so that the table may be partitioned. Materialized, so that no plan looks for the rows more than once.
+	in.prune = `DELETE FROM ` + name + ` WHERE (subscription, topic, message_id) IN (WITH old AS MATERIALIZED (
 		SELECT subscription, topic, message_id FROM ` + name + ` WHERE handled_ms < $1 ORDER BY handled_ms LIMIT $2`
 	if in.table.Dialect == sqlx.SQLite {
 		in.recordAll = insert + `SELECT $1, $2, value, (SELECT ` + now + `) FROM json_each($3) WHERE true`
-		in.prune += `)`
 	} else {
 		in.recordAll = insert + `SELECT $1, $2, id, (SELECT ` + now + `) FROM unnest(CAST($3 AS TEXT[])) AS id`
-		in.prune += ` FOR UPDATE SKIP LOCKED)`
+		in.prune += ` FOR UPDATE SKIP LOCKED`
 	}
+	in.prune += `) SELECT subscription, topic, message_id FROM old)`
 	in.recordAll += once + ` RETURNING message_id`
 }
 
