@@ -53,11 +53,11 @@ test-real: ## Test against real servers, which are started, and ended whatever h
 	@scripts/tools; trap 'scripts/services down' EXIT; scripts/services up; eval "$$(scripts/services env)"; set -x; \
 	MAINSTAY_TEST_REAL=1 go test -race $(TIMEOUT) -count=1 -v $(REAL) 2>&1 | go run ./pubsub/pubsubtest/casetable
 
-# The service of scripts/services that a broker comes with.
-SERVICE_sqs := aws
+# The service of scripts/services that a broker comes with: SQS needs none, it is sqstest.
+SERVICE_sqs := postgres
 
 .PHONY: chaos
-chaos: ## Kill consumers and stop a real broker while messages travel: make chaos BROKER=nats|kafka SCALE=1
+chaos: ## Kill consumers and stop a broker while messages travel: make chaos BROKER=nats|kafka|sqs SCALE=1
 	@scripts/services install postgres $(or $(SERVICE_$(BROKER)),$(BROKER))
 	cd benchmarks/chaos && GOWORK=off go run . -broker $(BROKER) -scale $(SCALE)
 

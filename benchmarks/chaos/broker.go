@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +18,7 @@ type broker interface {
 	dial(ctx context.Context, port int) (driver.Broker, func(), error)
 	// order says what promises the order of a key across processes where it is asked for or not, "" where nothing does.
 	order(asked bool) string
-	// keeps reports whether it has its data after a restart.
+	// keeps reports whether it has its data after a restart, and a topic its past.
 	keeps() bool
 }
 
@@ -31,9 +30,9 @@ func brokerOf(name string) (broker, error) {
 	case "kafka":
 		return kafkaBroker{}, nil
 	case "sqs":
-		return nil, errors.New("broker sqs: there is no adapter for it yet")
+		return sqsBroker{}, nil
 	}
-	return nil, fmt.Errorf("broker %q is unknown: nats and kafka are not", name)
+	return nil, fmt.Errorf("broker %q is unknown: nats, kafka and sqs are not", name)
 }
 
 // installed returns the newest file that pattern finds in cache.

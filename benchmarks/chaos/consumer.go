@@ -41,6 +41,7 @@ type consumer struct {
 	Name, Broker, Database string
 	Port                   int
 	Inbox, Ordered         bool
+	Past                   bool // the subscription begins at the oldest message
 }
 
 // What a consumer says on its standard output, a line each. A line is in the pipe once it is written: what a consumer
@@ -87,7 +88,7 @@ const concurrency = 8
 
 func (c consumer) subscription(client *pubsub.Client, db *sql.DB, out io.Writer) *pubsub.Subscription {
 	o := &pubsub.SubscriptionOptions{
-		Concurrency: concurrency, Lease: lease, Start: pubsub.Start{Earliest: true}, OrderAcrossReplicas: c.Ordered,
+		Concurrency: concurrency, Lease: lease, Start: pubsub.Start{Earliest: c.Past}, OrderAcrossReplicas: c.Ordered,
 		DrainTimeout: 10 * time.Second,
 	}
 	if !c.Inbox {

@@ -3,16 +3,23 @@ module github.com/mainstay-go/mainstay/benchmarks/chaos
 go 1.26.0
 
 require (
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/aws-sdk-go-v2/service/sns v1.47.10
+	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.11
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/mainstay-go/mainstay v0.0.0
 	github.com/mainstay-go/mainstay/pubsub/kafkapubsub v0.0.0
 	github.com/mainstay-go/mainstay/pubsub/natspubsub v0.0.0
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub v0.0.0
 	github.com/nats-io/nats.go v1.55.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/twmb/franz-go v1.22.3
 )
 
 require (
+	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.11 // indirect
+	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.11 // indirect
+	github.com/aws/smithy-go v1.28.9 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
@@ -50,4 +57,5 @@ replace (
 	github.com/mainstay-go/mainstay => ../..
 	github.com/mainstay-go/mainstay/pubsub/kafkapubsub => ../../pubsub/kafkapubsub
 	github.com/mainstay-go/mainstay/pubsub/natspubsub => ../../pubsub/natspubsub
+	github.com/mainstay-go/mainstay/pubsub/sqspubsub => ../../pubsub/sqspubsub
 )

@@ -1,7 +1,7 @@
 // Command chaos shows what pubsub and the inbox promise together, on real servers that fail: of many messages each has
 // its effect once, none is lost, and the effects of a key are in order.
 //
-//	go run . -broker nats|kafka [-scale 0.1] [-no-inbox] [-no-order]
+//	go run . -broker nats|kafka|sqs [-scale 0.1] [-no-inbox] [-no-order]
 //
 // It starts a broker and a PostgreSQL of its own, from the binaries that scripts/services installs, and three
 // consumers, each a process. While messages travel it kills, every 3s, the consumer that had the latest effect
@@ -9,6 +9,8 @@
 // which is longer than leases, sessions and publishers wait, and for 12s, which is longer than anything waits; a
 // consumer once; and restarts the broker once, its data kept. A message whose Publish failed is published again
 // under the same ID.
+//
+// SNS and SQS are sqstest's in a process of its own, with FIFO queues; it is not restarted, since it keeps nothing.
 //
 // A message is a key and its number within the key. Its effect is one row, written in the inbox's transaction. In the
 // same transaction the effects of a key are numbered, under a lock, so that this number is the order of the commits. An
@@ -45,6 +47,7 @@ func main() {
 const (
 	consumeMode = "consume"
 	guardMode   = "guard"
+	serveMode   = "serve"
 )
 
 func dispatch(ctx context.Context, args []string) error {
@@ -61,6 +64,9 @@ func dispatch(ctx context.Context, args []string) error {
 			return err
 		}
 		return g.run(os.Stdin, os.Stdout)
+	}
+	if len(args) == 2 && args[0] == serveMode {
+		return serve(ctx, args[1])
 	}
 	p, err := parse(args)
 	if err != nil {
@@ -99,7 +105,7 @@ func parse(args []string) (plan, error) {
 		keys: 1000, every: 3 * time.Second, quiet: 6 * time.Second, patience: time.Minute, limit: 9 * time.Minute,
 	}
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	fs.StringVar(&p.broker, "broker", "nats", "nats or kafka")
+	fs.StringVar(&p.broker, "broker", "nats", "nats, kafka or sqs")
 	fs.StringVar(&p.services, "services", servicesDir(), "the folder of scripts/services")
 	scale := fs.Float64("scale", 1, "how much of the trial: 1 is 100,000 messages")
 	none := fs.Bool("no-inbox", false, "handle without the inbox, to see that the trial finds duplicates")

@@ -21,6 +21,7 @@ type report struct {
 	freezes     int
 	stalls      int
 	restarts    int
+	keeps       bool // the broker has its data after a restart
 	took        time.Duration
 }
 
@@ -66,7 +67,11 @@ func (r report) print(w io.Writer) error {
 	row("consumers stopped and continued", r.freezes, "")
 	row("consumers that had effects", r.hands, "")
 	row("broker stopped and continued", r.stalls, "")
-	row("broker restarted", r.restarts, "")
+	restarted := ""
+	if !r.keeps {
+		restarted = "it keeps nothing over a restart"
+	}
+	row("broker restarted", r.restarts, restarted)
 	row("took", r.took.Round(100*time.Millisecond), "")
 	if err := t.Flush(); err != nil {
 		return err

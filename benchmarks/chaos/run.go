@@ -123,7 +123,8 @@ func (t *trial) prepare(ctx context.Context) error {
 		return err
 	}
 	t.fleet = &fleet{dir: t.dir, config: consumer{
-		Broker: t.plan.broker, Database: url, Port: t.port, Inbox: t.plan.inbox, Ordered: t.plan.ordered,
+		Broker: t.plan.broker, Database: url, Port: t.port, Inbox: t.plan.inbox,
+		Ordered: t.plan.ordered, Past: t.kind.keeps(),
 	}}
 	for i := range publishers {
 		p := &publisher{
@@ -282,6 +283,7 @@ func (t *trial) report(ctx context.Context) (report, error) {
 		verdict: audit(sent, effects), broker: t.plan.broker, order: t.kind.order(t.plan.ordered), deadLetters: len(letters),
 		dropped: t.fleet.dropped.Load(), again: t.again.Load(),
 		kills: int(t.kills.Load()), freezes: t.freezes, stalls: t.stalls, restarts: t.restarts,
+		keeps: t.kind.keeps(),
 	}, nil
 }
 

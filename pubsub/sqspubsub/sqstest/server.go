@@ -30,12 +30,17 @@ type Server struct {
 	sequence      int64              // of messages in FIFO queues, and of IDs
 }
 
-// NewServer starts a server. Close ends it.
+// NewServer starts a server on a free port. Close ends it.
 func NewServer() (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("sqstest: %w", err)
 	}
+	return NewServerOn(l), nil
+}
+
+// NewServerOn starts a server that listens on l, whose address its URL names. Close ends both.
+func NewServerOn(l net.Listener) *Server {
 	s := &Server{
 		url: "http://" + l.Addr().String(), done: make(chan struct{}), stop: make(chan struct{}),
 		queues: make(map[string]*queue), topics: make(map[string]*topic), subscriptions: make(map[string]*fanOut),
@@ -44,10 +49,10 @@ func NewServer() (*Server, error) {
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			panic(fmt.Sprintf("sqstest: %v", err)) // a listener of ours that fails leaves a test nothing to go on with
+			panic(fmt.Sprintf("sqstest: %v", err)) // a listener that fails leaves a test nothing to go on with
 		}
 	}()
-	return s, nil
+	return s
 }
 
 // URL is the server's endpoint, for both services.
