@@ -134,7 +134,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	for _, args := range [][]string{
-		{"-broker", "pigeons"}, {"-broker", "carrier pigeons"}, {"-scale", "0"}, {"-scale", "11"}, {"nats"},
+		{"-broker", "carrier pigeons"}, {"-scale", "0"}, {"-scale", "11"}, {"nats"},
 	} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v: got nil, want an error", args)

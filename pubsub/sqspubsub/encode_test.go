@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -184,5 +185,23 @@ func FuzzDeliveryOfAnyBody(f *testing.F) {
 			t.Errorf("arrived %q, want %q", d.Data, body)
 		}
 		delivery(types.Message{Body: &body, MessageAttributes: map[string]types.MessageAttributeValue{name: {StringValue: &value}}})
+	})
+}
+
+// What somebody wrote into the attributes of a queue is read without harm, and never taken for a leave that it is not.
+func FuzzAttributesOfQueues(f *testing.F) {
+	f.Add(`{"Statement":[{"Effect":"Allow","Condition":{"ArnEquals":{"aws:SourceArn":["arn:a"]}}}]}`, "arn:a")
+	f.Add(`{"deadLetterTargetArn":"arn:a","maxReceiveCount":"3"}`, "arn:a")
+	f.Fuzz(func(t *testing.T, text, arn string) {
+		if lets(text, arn) && !strings.Contains(text, "llow") && !strings.Contains(text, `\u`) {
+			t.Errorf("%s lets %q send, want not: it allows nothing", text, arn)
+		}
+		has := map[string]string{"RedrivePolicy": text}
+		if err := checkRedrive(queue{}, has, text); err != nil {
+			t.Errorf("%s differs from itself: %v", text, err)
+		}
+		if !sameJSON(`"`+"x"+`"`, `"x"`) || sameJSON(text, text+"]") {
+			t.Errorf("%s and what is no JSON are the same, want not", text)
+		}
 	})
 }

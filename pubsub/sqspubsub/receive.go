@@ -155,8 +155,14 @@ func (s *subscription) dropStale() {
 	s.requests.Go(func() { _ = s.Release(s.ctx, stale, 0) })
 }
 
+// answerTimeout is how long an answer may take beyond what the service was asked to wait: a connection that died without
+// a word would never end otherwise.
+const answerTimeout = 30 * time.Second
+
 // receive makes one request for at most ten messages, which are hidden for lease.
 func (b *Broker) receive(ctx context.Context, q queue, n int, lease, wait time.Duration) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+answerTimeout)
+	defer cancel()
 	out, err := b.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: q.url, MaxNumberOfMessages: int32(n), //nolint:gosec // at most ten
 		VisibilityTimeout: max(wholeSeconds(lease, maxVisibility), 1), WaitTimeSeconds: wholeSeconds(wait, maxVisibility),

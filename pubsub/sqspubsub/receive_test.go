@@ -37,6 +37,7 @@ type fakeQueue struct {
 	extended  int
 	fail      error
 	failures  int // how many polls fail of it; negative for all
+	silent    bool
 }
 
 // Do implements the HTTP client of an SDK's.
@@ -88,6 +89,13 @@ func (f *fakeQueue) poll(ctx context.Context, n int, wait time.Duration) ([]map[
 		f.polls--
 		f.mu.Unlock()
 	}()
+	f.mu.Lock()
+	silent := f.silent
+	f.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	for left := wait; ; left -= latency {
 		if err := pause(ctx, latency); err != nil {
 			return nil, err
@@ -358,5 +366,25 @@ func TestAFailureIsForgottenWhenARequestBesideItSucceeds(t *testing.T) {
 			}
 			n += len(ds)
 		}
+	})
+}
+
+// A connection that died without a word holds up no subscription for ever.
+func TestAServiceThatDoesNotAnswerIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeQueue{silent: true}
+		s := openFake(t, f, time.Hour, nil)
+		began := time.Now()
+		if _, err := s.Receive(t.Context(), 10); err == nil {
+			t.Error("Receive = nil, want a failure")
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %v, want at most a minute", took)
+		}
+		f.mu.Lock()
+		f.silent = false
+		f.mu.Unlock()
+		f.add(1)
+		drain(t, f, s, 1, 10)
 	})
 }
