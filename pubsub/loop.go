@@ -165,7 +165,7 @@ func (l *loop) look(work, receive context.Context, alarm *time.Timer) bool {
 }
 
 func (l *loop) over() bool {
-	return l.stopping && !l.asking && !l.acking && l.busy == 0 && len(l.unacked) == 0
+	return l.stopping && !l.asking && l.busy == 0 && len(l.unacked) == 0
 }
 
 // nudge makes run look, where it has something to do.
