@@ -195,6 +195,20 @@ func (p *pin) giveUp(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
+	for {
+		err := p.unpin(ctx, id)
+		// A cluster that is choosing a leader says so, and has one a moment later.
+		if api, ok := errors.AsType[*jetstream.APIError](err); !ok || api.Code != 503 || ctx.Err() != nil {
+			return err
+		}
+		if err := p.linger(); err != nil {
+			return err
+		}
+	}
+}
+
+// unpin lets go of the pin called id, unless another process has it.
+func (p *pin) unpin(ctx context.Context, id string) error {
 	str, err := p.s.b.findStream(ctx, p.s.o.Topic)
 	if err != nil {
 		return err
@@ -206,10 +220,13 @@ func (p *pin) giveUp(ctx context.Context) error {
 	}
 	for _, g := range c.CachedInfo().PriorityGroups {
 		if g.PinnedClientID == id {
-			err = errors.Join(str.UnpinConsumer(ctx, name, pinGroup), p.linger())
+			if err := str.UnpinConsumer(ctx, name, pinGroup); err != nil {
+				return err
+			}
+			return p.linger()
 		}
 	}
-	return err
+	return nil
 }
 
 // lingerTime is how long a process that has let go of the pin gives back what was on its way: less than whoever takes

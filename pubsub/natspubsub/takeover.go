@@ -13,7 +13,7 @@ import (
 
 // settleWait is how long a process that takes over waits for the next message that the one before it held. One that is
 // released with a delay does not come in that time, and is not waited for.
-const settleWait = 250 * time.Millisecond
+const settleWait = 500 * time.Millisecond
 
 // receive is Receive for an ordered subscription. What another process held, and the server gives out again in any
 // order, is received as a whole when this one takes over, and handed out by its place in the stream.
