@@ -38,7 +38,6 @@ func measureBacklogs(ctx context.Context, w io.Writer, s *server, e effort) (err
 	stop := startRelay(box, c, outbox.RelayOptions{BatchSize: 500, PollInterval: 50 * time.Millisecond})
 	defer func() { err = errors.Join(err, stop()) }()
 	base, other := e.backlogs[0], e.backlogs[1:]
-	var rows []bench.Row
 	measure := func(size int) func() (float64, error) {
 		return func() (float64, error) { return drain(ctx, db, c, size) }
 	}
@@ -47,8 +46,8 @@ func measureBacklogs(ctx context.Context, w io.Writer, s *server, e effort) (err
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		rows = append(rows, bench.NewRow(name, "ns", flat, measured, func(ns float64) float64 { return ns }))
-		return nil
+		row := bench.NewRow(name, "ns", flat, measured, func(ns float64) float64 { return ns })
+		return bench.Report(w, "mainstay", fmt.Sprintf("of %d", base), row)
 	}
 	if _, err := measure(base)(); err != nil { // statements are prepared by then
 		return err
@@ -66,10 +65,7 @@ func measureBacklogs(ctx context.Context, w io.Writer, s *server, e effort) (err
 		return err
 	}
 	name := fmt.Sprintf("a message of %d, %d delivered kept", other[0], e.retained)
-	if err := contest(name, other[0], e.pairs); err != nil {
-		return err
-	}
-	return bench.Report(w, "mainstay", fmt.Sprintf("of %d", base), rows...)
+	return contest(name, other[0], e.pairs)
 }
 
 // drain stores backlogs of size messages, has each moved, and returns the nanoseconds of a message from the first batch

@@ -1,6 +1,6 @@
 // Command sql measures what the outbox and its relay cost beside the same by hand, watermill-sql and river.
 //
-//	go run . [-quick] [-only write|relay|backlog|latency] [-retained ROWS]
+//	go run . [-quick] [-only write|relay|backlog|latency] [-retained ROWS] [-pairs N]
 //
 // It starts a PostgreSQL of its own, from the programs on this machine, with fsync and synchronous_commit on; every
 // side has a database of its own there.
@@ -10,10 +10,10 @@
 // by watermill-sql's publisher on the transaction, and by river's InsertTx on a pgx transaction. Alone is the row of
 // business without a message.
 //
-// relay is moving stored messages to a publisher that does nothing, until none is left: the kit's relay; by hand a
-// loop that takes and deletes 500 rows at a time and reads their columns; watermill-sql's subscriber with its queue
-// schema and batches of 500, each message acknowledged by a handler that does nothing; river's client with 500
-// workers that do nothing.
+// relay is moving stored messages to a publisher that does nothing, until none is left: the kit's relay, with batches
+// of 500 as its peers have, and with its default; by hand a loop that takes and deletes 500 rows at a time and reads
+// their columns; watermill-sql's subscriber with its queue schema and batches of 500, each message acknowledged by a
+// handler that does nothing; river's client with 500 workers that do nothing.
 //
 // backlog is the same relay at several sizes of backlog, from the first batch that it publishes to the last, and once
 // more beside messages that were sent and are kept. latency is from the return of a commit to the publisher's call,
@@ -45,13 +45,18 @@ func main() {
 	quick := flag.Bool("quick", false, "measure for some seconds: enough to see that it works, not to compare")
 	only := flag.String("only", "", "measure one group alone: write, relay, backlog or latency")
 	retained := flag.Int("retained", 1_000_000, "how many delivered messages are kept in the last row of backlog")
+	pairs := flag.Int("pairs", 5, "how often each pair is measured")
 	flag.Parse()
 	e := effort{
-		pairs: 5, writes: 3000, relayed: 100_000, backlogs: []int{1000, 100_000, 1_000_000}, retained: *retained,
+		pairs: *pairs, writes: 1000, relayed: 100_000, backlogs: []int{1000, 100_000, 1_000_000}, retained: *retained,
 		commits: 300,
 	}
 	if *quick {
 		e = effort{pairs: 1, writes: 100, relayed: 2000, backlogs: []int{1000, 2000}, retained: 1000, commits: 20}
+	}
+	if *pairs < 1 {
+		fmt.Fprintln(os.Stderr, "benchmarks/sql: -pairs: want 1 or more")
+		os.Exit(2)
 	}
 	if err := run(context.Background(), os.Stdout, e, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks/sql:", err)

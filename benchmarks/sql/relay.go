@@ -92,8 +92,13 @@ func startRelay(box *outbox.Outbox, p pubsub.Publisher, o outbox.RelayOptions) (
 	}
 }
 
-func kitMover() mover {
-	return mover{"mainstay", func(ctx context.Context, dsn string) (move, func(), error) {
+// kitMover is the relay with batches of so many, zero for its default.
+func kitMover(batch int) mover {
+	name := "mainstay"
+	if batch > 0 {
+		name = fmt.Sprintf("mainstay, batches of %d", batch)
+	}
+	return mover{name, func(ctx context.Context, dsn string) (move, func(), error) {
 		db, box, err := openKit(ctx, dsn, 4)
 		if err != nil {
 			return nil, nil, err
@@ -105,7 +110,7 @@ func kitMover() mover {
 			c := &counter{done: make(chan struct{}, 1)}
 			c.expect(n)
 			start := time.Now()
-			stop := startRelay(box, c, outbox.RelayOptions{})
+			stop := startRelay(box, c, outbox.RelayOptions{BatchSize: batch})
 			err := c.wait(ctx)
 			if e := stop(); err == nil {
 				err = e // the last batch is deleted by then
@@ -265,17 +270,24 @@ func riverMover() mover {
 
 func measureRelays(ctx context.Context, w io.Writer, s *server, e effort) error {
 	for _, c := range []struct {
-		peer mover
-		n    int
-		want float64
-	}{{handMover(), e.relayed, 1 / 0.6}, {watermillMover(), e.relayed / 5, 0}, {riverMover(), e.relayed / 5, 0}} {
-		pairs, err := contestMovers(ctx, s, e.pairs, c.n, kitMover(), c.peer)
+		kit, peer mover
+		n         int
+		want      float64
+	}{
+		// The peer's batches are of 500: so are the kit's where there is a target. Its default is a figure beside it.
+		{kitMover(handBatch), handMover(), e.relayed, 1 / 0.6},
+		{kitMover(0), handMover(), e.relayed, 0},
+		{kitMover(0), kitMover(handBatch), e.relayed, 0},
+		{kitMover(0), watermillMover(), e.relayed / 5, 0},
+		{kitMover(0), riverMover(), e.relayed / 5, 0},
+	} {
+		pairs, err := contestMovers(ctx, s, e.pairs, c.n, c.kit, c.peer)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.peer.name, err)
 		}
 		row := bench.NewRow(fmt.Sprintf("a message of %d", c.n), "ns", c.want, pairs, func(ns float64) float64 { return ns })
-		fmt.Fprintf(w, "\nrelay, beside %s\n\n", c.peer.name)
-		if err := bench.Report(w, "mainstay", c.peer.name, row); err != nil {
+		fmt.Fprintf(w, "\nrelay: %s, beside %s\n\n", c.kit.name, c.peer.name)
+		if err := bench.Report(w, c.kit.name, c.peer.name, row); err != nil {
 			return err
 		}
 	}

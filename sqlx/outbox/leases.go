@@ -45,7 +45,7 @@ func (r *Relay) lease(ctx context.Context) error {
 		gave = gave || !slices.Contains(mine, n)
 	}
 	for _, n := range mine {
-		if !slices.Contains(had, n) {
+		if !slices.Contains(had, n) { // which all are when the relay had run out of rows
 			r.floors.resetShard(n)
 		}
 	}

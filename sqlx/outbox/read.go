@@ -24,11 +24,7 @@ func (r *Relay) read(ctx context.Context) (rows []row, more bool, err error) {
 	for _, topic := range q.except {
 		r.held[topic] = true
 	}
-	if len(rows) == 0 {
-		r.floors.reset()
-	} else {
-		r.floors.read(q.shards, rows, full)
-	}
+	r.floors.read(q.shards, rows, full)
 	r.behind = full || r.store.isPostgres() && most(rows) >= q.each
 	r.each = nextEach(q, full, r.behind)
 	return rows, r.behind, nil

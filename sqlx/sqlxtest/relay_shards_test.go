@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ func TestRelayShards(t *testing.T) {
 	t.Run("AreDividedByTheReplicasThatWork", shardsDivided)
 	t.Run("OfAKilledReplicaAreTakenOverWithinTenSeconds", shardsTakenOver)
 	t.Run("ALateCommitIsSentBeforeWhatFollowsItHoweverFarTheRelayIs", lateBelowFloor)
+	t.Run("WhatATopicInOutageHeldBackComesFirstHoweverFarTheRelayIs", heldBack)
 	t.Run("AnIdleRelayAsksOnceASecond", idleRelay)
 }
 
@@ -53,7 +55,7 @@ func sendEach(t *testing.T, db *sql.DB, box *outbox.Outbox, keys []string, paylo
 	}
 }
 
-// divided runs three replicas whose publishers take their time, so that there is work for all of them.
+// shardsDivided runs three replicas whose publishers take their time, so that there is work for all of them.
 func shardsDivided(t *testing.T) {
 	sqlxtest.Each(t, func(t *testing.T, db *sql.DB, d sqlx.Dialect) {
 		const replicas, lease = 3, 2 * time.Second
@@ -227,7 +229,46 @@ func lateBelowFloor(t *testing.T) {
 	}
 }
 
-// idle counts what an idle relay asks, once it has asked for a while.
+// heldBack has a topic in outage while thousands of another are sent. When it is taken again, the oldest comes first.
+func heldBack(t *testing.T) {
+	db := sqlxtest.Postgres(t)
+	box, b := newBox(t, db, sqlx.Postgres), newBroker()
+	send(t, db, box, "down", "k", "1")
+	all := keys(200)
+	const rounds = 120 // of 200 rows each
+	for range rounds {
+		sendEach(t, db, box, all, "x")
+	}
+	send(t, db, box, "down", "k", "2")
+	up, sent := false, 0
+	b.set(func(_ context.Context, topic string, ms []*pubsub.Message) error {
+		if topic == "down" {
+			if !up {
+				return errors.New("no such stream")
+			}
+			return nil
+		}
+		if sent += len(ms); sent > rounds*len(all)*3/4 && !up {
+			up = true
+			<-time.After(6 * time.Second) // longer than any pause before the other topic is tried again
+		}
+		return nil
+	})
+	relay(t, box, b, &outbox.RelayOptions{Lease: time.Minute})
+	b.wait(t, rounds*len(all)+2)
+	empty(t, db)
+	var got []string
+	for _, m := range b.messages() {
+		if m.Topic == "down" {
+			got = append(got, string(m.Data))
+		}
+	}
+	if want := []string{"1", "2"}; !slices.Equal(got, want) {
+		t.Errorf("sent = %q, want %q", got, want)
+	}
+}
+
+// idleRelay counts what an idle relay asks, once it has asked for a while.
 func idleRelay(t *testing.T) {
 	for _, d := range []sqlx.Dialect{sqlx.SQLite, sqlx.Postgres} {
 		t.Run(d.String(), func(t *testing.T) {
