@@ -63,7 +63,7 @@ func (in *Inbox) BatchHandler(name string,
 		return nil
 	}
 	return func(ctx context.Context, ms []*pubsub.Message) error {
-		b := &batch{in: in, name: name, f: f, ms: ms, failed: map[int]error{}, first: map[int]int{}}
+		b := &batch{in: in, name: name, f: f, ms: ms, failed: map[int]error{}}
 		b.handle(ctx)
 		if len(b.failed) > 0 {
 			return &pubsub.BatchError{Failed: b.failed}
@@ -79,7 +79,6 @@ type batch struct {
 	f      func(ctx context.Context, tx *sql.Tx, ms []*pubsub.Message) error
 	ms     []*pubsub.Message
 	failed map[int]error
-	first  map[int]int // of a copy, where the one is that it is a copy of
 }
 
 func (b *batch) handle(ctx context.Context) {
@@ -96,17 +95,10 @@ func (b *batch) handle(ctx context.Context) {
 		alone = append(alone, together[0])
 	}
 	b.handleAlone(ctx, alone)
-	for i, first := range b.first {
-		if err := b.failed[first]; err != nil {
-			b.failed[i] = err
-		} else {
-			b.in.drop(ctx, b.name, b.ms[i])
-		}
-	}
 }
 
 // sort says which messages are handled at once and which alone. Those at once are in the order of their IDs, so that
-// batches which have some in common do not wait for each other in a circle, and each is there once.
+// batches which have some in common do not wait for each other in a circle.
 func (b *batch) sort() (together, alone []int) {
 	together = make([]int, 0, len(b.ms))
 	for i, m := range b.ms {
@@ -117,15 +109,7 @@ func (b *batch) sort() (together, alone []int) {
 		}
 	}
 	slices.SortFunc(together, func(i, j int) int { return strings.Compare(b.ms[i].ID, b.ms[j].ID) })
-	once := together[:0]
-	for _, i := range together {
-		if n := len(once); n > 0 && b.ms[once[n-1]].ID == b.ms[i].ID {
-			b.first[i] = once[n-1]
-			continue
-		}
-		once = append(once, i)
-	}
-	return once, alone
+	return together, alone
 }
 
 // listable reports whether an ID can stand in a list.
@@ -157,7 +141,7 @@ func (b *batch) handleTogether(ctx context.Context, at []int) (left []int, err e
 	case err == nil || errors.Is(err, errDuplicate):
 		b.drop(ctx, at, fresh)
 		return nil, nil
-	case ctx.Err() != nil || !begun || errors.Is(err, sqlx.ErrCommitUnknown):
+	case !begun || errors.Is(err, sqlx.ErrCommitUnknown):
 		b.fail(at, err)
 		return nil, nil
 	}

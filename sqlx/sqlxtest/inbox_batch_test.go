@@ -130,6 +130,9 @@ func oneRun(b *inboxBench) {
 		b.Error(err)
 	}
 	b.wantRows(14, 14)
+	if got := b.count(`mainstay_inbox WHERE topic = 'payments' AND message_id = 'm-0'`); got != 1 || b.count(`mainstay_inbox WHERE topic = 'payments'`) != 1 {
+		b.Errorf("%d marks of m-0 of payments, want it alone of that topic", got)
+	}
 }
 
 func batchDuplicates(b *inboxBench) {
