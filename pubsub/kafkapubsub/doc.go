@@ -10,7 +10,8 @@
 // # What it promises
 //
 // A topic that is missing is created by the first Declare, Publish or Subscribe, unless [Options.NoCreate] is set. One
-// that exists is used as it is; one that differs from what [Options] ask for is an error that names the difference.
+// that exists is used as it is; one that differs from what [Options] ask for is an error that names the difference. After
+// a topic was deleted, one Publish fails, and the next one creates it again.
 //
 // Publish returns once all replicas in sync have stored every message. The producer is idempotent: it neither
 // duplicates nor reorders by its own retries. The message's key is the record's, so that the messages of one key are

@@ -29,6 +29,9 @@ func TestRecordIsInTheCloudEventsBinding(t *testing.T) {
 }
 
 func TestRecordTellsATombstoneFromAnEmptyValue(t *testing.T) {
+	if r := record("t", driver.Message{}); r.Key != nil {
+		t.Errorf("key of a message without one = %q, want nil: it goes to any partition", r.Key)
+	}
 	if r := record("t", driver.Message{Key: "k"}); r.Value != nil {
 		t.Errorf("value of nil data = %q, want nil", r.Value)
 	}

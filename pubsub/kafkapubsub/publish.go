@@ -35,7 +35,13 @@ func (b *Broker) Publish(ctx context.Context, topic string, ms []driver.Message)
 	if err == nil {
 		b.keep(p.pages)
 	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.MessageTooLarge) {
+	switch {
+	case errors.Is(err, kerr.UnknownTopicID):
+		// Deleted. The client would go on sending to the topic that is gone, though another one has its name now.
+		if b.forgetTopic(topic) {
+			b.client.PurgeTopicsFromProducing(topic)
+		}
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.MessageTooLarge):
 		b.forgetTopic(topic) // deleted, perhaps, or its limit was changed: the next call looks
 	}
 	return err

@@ -51,11 +51,13 @@ func (b *Broker) ensureTopic(ctx context.Context, name string) (topic, error) {
 	return found, nil
 }
 
-// forgetTopic makes the next use of a topic look for it again.
-func (b *Broker) forgetTopic(name string) {
+// forgetTopic makes the next use of a topic look for it again, and reports whether it would not have.
+func (b *Broker) forgetTopic(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	_, known := b.topics[name]
 	delete(b.topics, name)
+	return known
 }
 
 func (b *Broker) lookUp(ctx context.Context, name string) (topic, error) {

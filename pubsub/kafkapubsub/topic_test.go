@@ -154,3 +154,46 @@ func TestRetryTopicThatCannotBeSeenIsNotTakenForMissing(t *testing.T) {
 		_ = s.Close(context.Background())
 	}
 }
+
+func TestTopicThatWasDeletedIsMadeAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, c cluster) {
+		cl := newKafka(t, c.seeds, kgo.UnknownTopicRetries(1))
+		b, topic := kafkapubsub.New(cl, nil), newTopic()
+		send(t, b, topic, "k", 1)
+		rs, err := kadm.NewClient(cl).DeleteTopics(t.Context(), topic)
+		if err != nil || rs[topic].Err != nil {
+			t.Fatal(err, rs[topic].Err)
+		}
+		for end := time.Now().Add(patience); ; {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			err := b.Publish(ctx, topic, []driver.Message{{ID: "1"}})
+			cancel()
+			if err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("Publish = %v, still", err)
+			}
+		}
+	})
+}
+
+func TestLimitThatWasLoweredIsSeenAfterTheFirstRefusal(t *testing.T) {
+	onEach(t, func(t *testing.T, c cluster) {
+		cl := newKafka(t, c.seeds, kgo.ProducerBatchCompression(kgo.NoCompression()))
+		b, topic := kafkapubsub.New(cl, nil), newTopic()
+		send(t, b, topic, "k", 1)
+		limit := "1000"
+		_, err := kadm.NewClient(cl).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
+			{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit},
+		}, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		large := []driver.Message{{ID: "1", Data: make([]byte, 5000)}}
+		if err := b.Publish(t.Context(), topic, large); !errors.Is(err, kerr.MessageTooLarge) {
+			t.Errorf("Publish = %v, want what the broker says", err)
+		}
+		refused(t, b.Publish(t.Context(), topic, large), "1000", "max.message.bytes")
+	})
+}
