@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mainstay-go/mainstay/pubsub/driver"
@@ -341,6 +342,22 @@ func TestConfirmedAcknowledgementIsApplied(t *testing.T) {
 	}
 	if err := s.Ack(ctx, ds); !errors.Is(err, context.Canceled) {
 		t.Errorf("Ack under a context that ended = %v, want its error: it is not confirmed", err)
+	}
+	// Nothing was sent: the one behind it is applied, and it is not.
+	send(t, b, "orders", "behind")
+	receive(t, s, 1)
+	c, err := js.Consumer(t.Context(), "orders", "stock-orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.CachedInfo().NumAckPending; got != 1 {
+		t.Errorf("%d messages unacknowledged, want the last one, whose acknowledgement was not to be sent", got)
+	}
+	if err := js.DeleteConsumer(t.Context(), "orders", "stock-orders"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ack(t.Context(), ds); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("Ack = %v without a consumer, want ErrNoResponders: nobody applied it", err)
 	}
 }
 
