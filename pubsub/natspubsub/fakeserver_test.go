@@ -109,3 +109,36 @@ func TestAPinThatCannotBeLetGoOfIsAnError(t *testing.T) {
 		t.Errorf("Close = %v, want the reason: nobody takes over before the pin ends", err)
 	}
 }
+
+func TestOneThatWasReplacedTakesNoPinAway(t *testing.T) {
+	n := startServer(t)
+	js := jetStream(t, n.conn)
+	b := natspubsub.New(js, nil)
+	one := openReplica(t, n, time.Hour) // renews its pin too seldom to hear that it has none
+	send(t, b, "orders", "1")
+	one.hold(t, 1)
+	s, err := js.Stream(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := openReplica(t, n, time.Hour)
+	if err := s.UnpinConsumer(t.Context(), "stock-orders", "mainstay"); err != nil {
+		t.Fatal(err)
+	}
+	send(t, b, "orders", "2")
+	two.hold(t, 1)
+	pinned := func() string {
+		c, err := s.Consumer(t.Context(), "stock-orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.CachedInfo().PriorityGroups[0].PinnedClientID
+	}
+	before := pinned()
+	if err := one.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := pinned(); before == "" || got != before {
+		t.Errorf("%q is pinned after the other has closed, want %q still", got, before)
+	}
+}
