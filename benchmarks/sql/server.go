@@ -24,11 +24,14 @@ type server struct {
 	databases    int
 }
 
+// watch runs the server for as long as its standard input is open. The other end is this process's, and closes with it
+// even if it is killed: neither the server nor its data outlive it.
 const watch = `"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c max_connections=200 -c shared_buffers=512MB \
 	-c max_wal_size=8GB >"$2/log" 2>&1 </dev/null &
 cat >/dev/null
 kill -INT $!
-wait`
+wait
+rm -rf "$2"`
 
 // binaries returns the folder of the newest server on this machine.
 func binaries() (string, error) {
