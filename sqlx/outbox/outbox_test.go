@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mainstay-go/mainstay/pubsub"
-	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
 func TestInsertQuery(t *testing.T) {
@@ -73,7 +72,9 @@ func TestEnvelopeKeepsEverything(t *testing.T) {
 	want := pubsub.Message{
 		Type: "order.created", Source: "/orders", Schema: "https://example.com/order/2", ContentType: "application/json",
 		Time: time.Date(2026, 11, 25, 10, 30, 0, 123456789, time.UTC), CorrelationID: "c-1", CausationID: "m-0",
-		Trace:    driver.AttributesOf(map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}),
+		Trace: pubsub.Attributes{
+			{Name: "traceparent", Value: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		},
 		Metadata: map[string]string{"tenant": "a <b> & \"c\" \u00e9"},
 	}
 	text, err := encode(&want)
