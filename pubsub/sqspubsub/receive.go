@@ -13,10 +13,14 @@ import (
 	"github.com/mainstay-go/mainstay/pubsub/driver"
 )
 
+// keepTime is how long a delivery waits for a Receive, and half of its lease at most: whoever drains, rests or is busy
+// does not receive, and others may.
+const keepTime = time.Second
+
 // kept is a delivery that waits for a Receive.
 type kept struct {
 	delivery *driver.Delivery
-	until    time.Time // when half of its lease is over: nobody begins with so little
+	until    time.Time // when it goes back
 }
 
 // Receive implements driver.Subscription.
@@ -106,7 +110,7 @@ func (s *subscription) fetch(size int) {
 	case len(ms) == 0:
 		s.receivers = max(s.receivers-1, 1)
 	}
-	until := time.Now().Add(s.lease / 2)
+	until := time.Now().Add(min(s.lease/2, keepTime))
 	for _, m := range ms {
 		s.buffer = append(s.buffer, kept{delivery(m), until})
 	}
@@ -141,7 +145,7 @@ func (s *subscription) sweep() {
 	}
 }
 
-// dropStale gives back what has waited here for half of its lease; s.mu is held.
+// dropStale gives back what has waited here for too long; s.mu is held.
 func (s *subscription) dropStale() {
 	n, now := 0, time.Now()
 	for n < len(s.buffer) && !now.Before(s.buffer[n].until) {
