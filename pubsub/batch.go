@@ -21,8 +21,8 @@ import (
 type BatchHandler func(ctx context.Context, ms []*Message) error
 
 // BatchError says which messages of a batch failed, and why: positions in the batch that the handler was given. The
-// others succeeded. One without a cause fails with this error itself. An error that names no message, or a position
-// that is not there, fails the whole batch.
+// others succeeded. One without a cause fails with the text of this error. An error that names no message, or a position
+// that is not there, fails those as well that it does not name.
 type BatchError struct {
 	Failed map[int]error
 }
@@ -47,18 +47,27 @@ func (e *BatchError) Unwrap() []error {
 	return errs
 }
 
-// of returns why message i of n failed, nil where it did not.
+// of returns why message i of n failed, nil where it did not. A cause that is another message's says nothing of this
+// one: it may be permanent.
 func (e *BatchError) of(i, n int) error {
+	cause, failed := e.Failed[i]
+	if cause != nil {
+		return cause
+	}
+	if failed || len(e.Failed) == 0 || e.misses(n) {
+		return errors.New(e.Error())
+	}
+	return nil
+}
+
+// misses reports whether e names a position that a batch of n messages does not have.
+func (e *BatchError) misses(n int) bool {
 	for at := range e.Failed {
 		if at < 0 || at >= n {
-			return e
+			return true
 		}
 	}
-	cause, failed := e.Failed[i]
-	if failed && cause == nil || len(e.Failed) == 0 {
-		return e
-	}
-	return cause
+	return false
 }
 
 // BatchOptions configures a subscription whose handler takes batches. The zero value is ready.

@@ -133,8 +133,14 @@ func TestBatchFailures(t *testing.T) {
 		"AllForGood": {func([]*pubsub.Message) error { return permanent }, "", "1+2+3"},
 		"Some":       {func([]*pubsub.Message) error { return &pubsub.BatchError{Failed: map[int]error{1: boom, 2: permanent}} }, "2", "3"},
 		"NoCause":    {func([]*pubsub.Message) error { return &pubsub.BatchError{Failed: map[int]error{1: nil}} }, "2", ""},
-		"NoneNamed":  {func([]*pubsub.Message) error { return &pubsub.BatchError{} }, "1+2+3", ""},
-		"NotThere":   {func([]*pubsub.Message) error { return &pubsub.BatchError{Failed: map[int]error{0: boom, 3: boom}} }, "1+2+3", ""},
+		"NoCauseBesidePermanent": {func([]*pubsub.Message) error {
+			return &pubsub.BatchError{Failed: map[int]error{0: permanent, 1: nil}}
+		}, "2", "1"},
+		"NotThereBesidePermanent": {func([]*pubsub.Message) error {
+			return &pubsub.BatchError{Failed: map[int]error{0: permanent, 7: permanent}}
+		}, "2+3", "1"},
+		"NoneNamed": {func([]*pubsub.Message) error { return &pubsub.BatchError{} }, "1+2+3", ""},
+		"NotThere":  {func([]*pubsub.Message) error { return &pubsub.BatchError{Failed: map[int]error{0: boom, 3: boom}} }, "1+2+3", ""},
 		"Wrapped": {func([]*pubsub.Message) error {
 			return fmt.Errorf("insert: %w", &pubsub.BatchError{Failed: map[int]error{0: boom}})
 		}, "1+2+3", ""},
