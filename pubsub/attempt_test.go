@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +14,9 @@ import (
 	"github.com/mainstay-go/mainstay/tracing/correlation"
 )
 
-// inAttempt runs f as the handler of one message, and returns when its attempt has ended.
-func inAttempt(t *testing.T, o *pubsub.SubscriptionOptions, f func(ctx context.Context)) {
+// inAttempt runs f as the handler of one message, and then after, once its attempt has ended and before the
+// subscription has.
+func inAttempt(t *testing.T, o *pubsub.SubscriptionOptions, f func(ctx context.Context), after ...func()) {
 	t.Helper()
 	b := newBench(t, &mempubsub.Broker{})
 	handled := make(chan struct{})
@@ -26,6 +28,9 @@ func inAttempt(t *testing.T, o *pubsub.SubscriptionOptions, f func(ctx context.C
 	b.publish("orders", &pubsub.Message{ID: "m-1", CorrelationID: "c-1"})
 	<-handled
 	synctest.Wait()
+	for _, f := range after {
+		f()
+	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -82,15 +87,38 @@ func TestAttemptContext(t *testing.T) {
 	})
 	t.Run("EndsWithItsAttempt", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var unwatched, watched, child context.Context
-			inAttempt(t, minute, func(ctx context.Context) { unwatched = ctx })
-			inAttempt(t, minute, func(ctx context.Context) {
-				watched = waited(ctx)
-				child = correlation.NewContext(ctx, "c-2")
-			})
-			for name, ctx := range map[string]context.Context{"unwatched": unwatched, "watched": watched, "a child": child} {
+			for name, watch := range map[string]func(context.Context) context.Context{
+				"unwatched": func(ctx context.Context) context.Context { return ctx },
+				"watched":   waited,
+				"a child":   func(ctx context.Context) context.Context { return correlation.NewContext(ctx, "c-2") },
+			} {
 				t.Log(name)
-				wantEnded(t, ctx, context.Canceled)
+				var kept context.Context
+				inAttempt(t, minute, func(ctx context.Context) { kept = watch(ctx) },
+					func() { wantEnded(t, kept, context.Canceled) })
+			}
+		})
+	})
+	t.Run("EndsWithTheDrain", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var cause error
+			b := newBench(t, &mempubsub.Broker{})
+			stop := run(t, b.client.Subscribe("orders", "stock", func(ctx context.Context, _ *pubsub.Message) error {
+				for ctx.Err() == nil { // without ever waiting for its end
+					time.Sleep(time.Second)
+				}
+				cause = context.Cause(ctx)
+				return ctx.Err()
+			}, &pubsub.SubscriptionOptions{HandlerTimeout: time.Hour, DrainTimeout: 5 * time.Second}))
+			b.publish("orders", &pubsub.Message{})
+			pass(time.Millisecond)
+			began := time.Now()
+			err := stop()
+			if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 6*time.Second {
+				t.Errorf("Run = %v after %v, want that the handler was cut off after 5s and saw it at its next look", err, took)
+			}
+			if !errors.Is(cause, context.DeadlineExceeded) {
+				t.Errorf("the cause is %v, want that the subscription is stopping", cause)
 			}
 		})
 	})
@@ -99,16 +127,23 @@ func TestAttemptContext(t *testing.T) {
 			var child context.Context
 			told := false
 			inAttempt(t, minute, func(ctx context.Context) {
+				if first, again := ctx.Done(), ctx.Done(); first != again {
+					t.Error("Done is another channel each time")
+				}
+				before := runtime.NumGoroutine()
 				var cancel context.CancelFunc
 				child, cancel = context.WithTimeout(ctx, time.Hour)
 				t.Cleanup(cancel)
+				if after := runtime.NumGoroutine(); after > before {
+					t.Errorf("a child takes %d goroutines to end with it, want none", after-before)
+				}
 				context.AfterFunc(ctx, func() { told = true })
+			}, func() {
+				wantEnded(t, child, context.Canceled)
+				if !told {
+					t.Error("AfterFunc was not called")
+				}
 			})
-			synctest.Wait()
-			wantEnded(t, child, context.Canceled)
-			if !told {
-				t.Error("AfterFunc was not called")
-			}
 		})
 	})
 }

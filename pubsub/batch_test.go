@@ -101,14 +101,14 @@ func TestBatch(t *testing.T) {
 			stop := run(t, b.client.SubscribeBatch("orders", "stock", func(_ context.Context, ms []*pubsub.Message) error {
 				j.note("%s at %v", ids(ms), time.Since(began))
 				return nil
-			}, &pubsub.BatchOptions{MaxBatch: 3, MaxWait: time.Minute}))
+			}, &pubsub.BatchOptions{MaxBatch: 3, MaxWait: 61500 * time.Millisecond}))
 			b.publishAll(" 1")
 			pass(10 * time.Second)
 			b.publishAll(" 2", " 3")
 			pass(10 * time.Second)
 			b.publishAll(" 4")
 			pass(time.Hour)
-			if got, want := j.all(), []string{"1+2+3 at 10s", "4 at 1m20s"}; !slices.Equal(got, want) {
+			if got, want := j.all(), []string{"1+2+3 at 10s", "4 at 1m21.5s"}; !slices.Equal(got, want) {
 				t.Errorf("batches %q, want %q", got, want)
 			}
 			b.publishAll(" 5")
