@@ -70,7 +70,8 @@ type RedriveResult struct {
 // the last letter a second time. Of two runs at a time, both may put back what both look at. The result counts what
 // was done, also beside an error, and is never nil.
 //
-// Letters of one key are put back in the order in which they died. They come behind what waits in the subscription:
+// Letters of one key are put back in the order in which they died, as far as their broker keeps one (SQS keeps about
+// one). They come behind what waits in the subscription:
 // later messages of their key may be, and mostly are, handled before them.
 //
 // Where the broker cannot browse a topic, or redeliver to one subscription, the error matches [errors.ErrUnsupported].
