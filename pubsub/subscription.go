@@ -53,7 +53,8 @@ type SubscriptionOptions struct {
 	Concurrency int
 	// MaxInFlight bounds the messages received and not yet settled: running, queued behind their key, waiting for
 	// another attempt. It bounds memory; when one key's backlog fills it, the other keys wait too. Zero means 1000,
-	// or Concurrency where that is more; negative is not allowed.
+	// or Concurrency where that is more; negative is not allowed. Ahead of the handlers, no more is received than they
+	// took within the last 10ms or so: one message for each, and 512 at the most.
 	MaxInFlight int
 	// HandlerTimeout bounds one attempt. Zero means 1m; negative means none.
 	HandlerTimeout time.Duration

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -113,7 +114,12 @@ func withoutDDL(t *testing.T) {
 	mustExec(t, owner, `CREATE ROLE `+role+` LOGIN`)
 	defer mustExec(t, owner, `DROP OWNED BY `+role+`; DROP ROLE `+role)
 	mustExec(t, owner, `GRANT SELECT, INSERT, UPDATE ON mainstay_idempotency, effects TO `+role)
-	db := inboxReplica(t, sqlx.Postgres, strings.Replace(dsn, "postgres@", role+"@", 1))
+	as, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.User = url.User(role)
+	db := inboxReplica(t, sqlx.Postgres, as.String())
 	keys := quietKeys(db, sqlx.Postgres, "")
 	if err := keys.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("Verify without the right to delete = %v, want an error that says so", err)
