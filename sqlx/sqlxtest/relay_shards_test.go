@@ -75,7 +75,7 @@ func shardsDivided(t *testing.T) {
 				}
 				mu.Unlock()
 				select {
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(200 * time.Millisecond): // so that the work lasts until it is divided
 				case <-ends:
 				}
 				mu.Lock()
