@@ -135,7 +135,7 @@ func TestBrokerThatIsAway(t *testing.T) {
 			stop := run(t, b.client.Subscribe("orders", "stock", func(_ context.Context, m *pubsub.Message) error {
 				j.note("%s", m.ID)
 				return nil
-			}, nil))
+			}, &pubsub.SubscriptionOptions{Lease: time.Hour})) // so that nothing but the retry wakes it
 			for range 2 {
 				broker.set(errDown)
 				pass(time.Minute)
