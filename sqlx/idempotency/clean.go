@@ -16,7 +16,9 @@ func (k *Keys) Clean(ctx context.Context) (removed int64, err error) {
 	err = k.use(ctx, func(ctx context.Context) error {
 		now, err := k.store.now(ctx)
 		if err == nil {
-			removed, err = table.InBatches(cleanBatch, func() (int64, error) { return k.store.cleanSome(ctx, now) })
+			removed, err = table.InBatches(cleanBatch, func() (int64, error) {
+				return table.DeleteSome(ctx, k.store.db, k.store.clean, now, cleanBatch)
+			})
 		}
 		return err
 	})

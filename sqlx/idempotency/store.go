@@ -190,18 +190,3 @@ func (s *store) now(ctx context.Context) (ms int64, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT `+s.dialect.Now()).Scan(&ms)
 	return ms, err
 }
-
-func (s *store) cleanSome(ctx context.Context, now int64) (n int64, err error) {
-	err = sqlx.InTx(ctx, s.db, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, s.clean, now, cleanBatch)
-		if err != nil {
-			return err
-		}
-		n, err = r.RowsAffected()
-		return err
-	}, nil)
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
-}

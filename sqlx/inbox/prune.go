@@ -3,12 +3,10 @@ package inbox
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/mainstay-go/mainstay/sqlx"
 	"github.com/mainstay-go/mainstay/sqlx/internal/table"
 )
 
@@ -35,27 +33,14 @@ func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, err
 	err := in.db.QueryRowContext(ctx, `SELECT `+in.table.Dialect.Now()+` - $1`, olderThan.Milliseconds()).Scan(&cutoff)
 	var removed int64
 	if err == nil {
-		removed, err = table.InBatches(pruneBatch, func() (int64, error) { return in.pruneSome(ctx, cutoff) })
+		removed, err = table.InBatches(pruneBatch, func() (int64, error) {
+			return table.DeleteSome(ctx, in.db, in.prune, cutoff, pruneBatch)
+		})
 	}
 	if err != nil {
 		return removed, fmt.Errorf("inbox: prune: %w", err)
 	}
 	return removed, nil
-}
-
-func (in *Inbox) pruneSome(ctx context.Context, cutoff int64) (n int64, err error) {
-	err = sqlx.InTx(ctx, in.db, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, in.prune, cutoff, pruneBatch)
-		if err != nil {
-			return err
-		}
-		n, err = r.RowsAffected()
-		return err
-	}, nil)
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
 }
 
 // Cleaner removes old records now and then. It is a mainstay.Runner.

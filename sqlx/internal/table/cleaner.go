@@ -2,8 +2,11 @@ package table
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"time"
+
+	"github.com/mainstay-go/mainstay/sqlx"
 )
 
 // Cleaner calls Clean now and then.
@@ -54,4 +57,21 @@ func InBatches(size int64, f func() (int64, error)) (removed int64, err error) {
 			return removed, err
 		}
 	}
+}
+
+// DeleteSome runs query, which removes at most size rows from before a point in time, in a transaction of its own, and
+// returns how many it removed.
+func DeleteSome(ctx context.Context, db *sql.DB, query string, before, size int64) (n int64, err error) {
+	err = sqlx.InTx(ctx, db, func(ctx context.Context, tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, query, before, size)
+		if err != nil {
+			return err
+		}
+		n, err = r.RowsAffected()
+		return err
+	}, nil)
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
